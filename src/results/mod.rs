@@ -197,6 +197,8 @@ pub struct VariantRun {
     pub time_account: Vec<TimeAccount>,
     /// For each (consumer fleet, queue): what was owed and what came.
     pub subscriptions: Vec<Subscription>,
+    /// Messages of the measure phase whose answer had not come when the drain ended.
+    pub censored: Vec<Censored>,
     /// The summary of each series: all streams together first.
     pub series: Vec<SeriesSummary>,
     /// The gates that this variant went through.
@@ -345,6 +347,17 @@ pub struct Subscription {
     pub lost_unconfirmed: u64,
     /// Messages left ready in the queue after its consumers were gone; absent where it was not read.
     pub ready_at_end: Option<u64>,
+}
+
+/// Messages due in the measure phase that enter a series as infinitely late, for their answer never came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Censored {
+    /// Index into the variant's streams.
+    pub stream: usize,
+    /// What kind of time.
+    pub series: Series,
+    /// How many.
+    pub count: u64,
 }
 
 /// The numbers of one series over the measure phase, in ns. Messages without an answer count as infinitely late.
