@@ -148,10 +148,11 @@ impl Slot {
         }
         let Some(window) = window else { return };
         for exceeding in &mut self.exceeding {
-            if exceeding.limit.series == series && value > exceeding.limit.limit_ns {
-                if let Some(above) = exceeding.above.get_mut(window) {
-                    *above += 1;
-                }
+            if exceeding.limit.series == series
+                && value > exceeding.limit.limit_ns
+                && let Some(above) = exceeding.above.get_mut(window)
+            {
+                *above += 1;
             }
         }
     }
