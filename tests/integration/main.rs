@@ -1,3 +1,4 @@
 //! The integration tests: one binary, one topic a module.
+#![allow(clippy::unwrap_used)]
 
 mod provision; // private brokers: where they listen, and that nothing of them stays
