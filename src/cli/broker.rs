@@ -1,7 +1,8 @@
 //! `mqbench broker`: what can be had here.
 
 use clap::Args;
-use comfy_table::Table;
+use comfy_table::{ContentArrangement, Table};
+use comfy_table::presets::ASCII_HORIZONTAL_ONLY;
 
 use mqbench::provision::{Availability, survey};
 
@@ -10,7 +11,7 @@ use super::{options, talk};
 
 /// List the brokers that can be had on this machine, and why not where they cannot.
 ///
-/// Starts nothing. Ends with 0 where `--broker auto` would find a broker, else with 3.
+/// The order is that of `--broker auto`. Starts nothing. Ends with 0 where `--broker auto` would find a broker, else with 3.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  mqbench broker")]
 pub(crate) struct Arguments {}
@@ -18,24 +19,25 @@ pub(crate) struct Arguments {}
 pub(crate) fn run(_arguments: &Arguments) -> Result<Exit, Failure> {
     let named = options::named(&[])?;
     let mut table = Table::new();
-    table.set_header(["--broker", "available", "which, or why not"]);
-    table.add_row(match &named {
-        Some((addresses, place)) => {
+    table
+        .load_style(ASCII_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(110);
+    table.set_header([
+        "source",
+        "asked for by",
+        "available",
+        "version",
+        "which, or why not",
+    ]);
+    let (available, detail) = match &named {
+        Some((addresses, _)) => {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            [
-                "auto",
-                "yes",
-                &format!("{} in {place}", addresses.join(", ")),
-            ]
-            .map(str::to_owned)
+            ("yes", addresses.join(", "))
         }
-        None => [
-            "auto",
-            "no",
-            "$MQBENCH_BROKER is not set; then as below, in this order",
-        ]
-        .map(str::to_owned),
-    });
+        None => ("no", "not set".to_owned()),
+    };
+    table.add_row(["$MQBENCH_BROKER", "", available, "", &detail]);
     let offers = survey(&options::host());
     for offer in &offers {
         let available = match offer.availability {
@@ -43,7 +45,14 @@ pub(crate) fn run(_arguments: &Arguments) -> Result<Exit, Failure> {
             Availability::WithConsent => "with --yes",
             Availability::No => "no",
         };
-        table.add_row([offer.source, available, &offer.detail]);
+        let version = offer.version.as_deref().unwrap_or_default();
+        table.add_row([
+            offer.source,
+            offer.option,
+            available,
+            version,
+            &offer.detail,
+        ]);
     }
     talk::data(&format!("{table}\n"));
     let any = named.is_some()

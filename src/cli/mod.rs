@@ -7,6 +7,8 @@ mod broker;
 mod completions;
 mod exit;
 mod options;
+mod progress;
+mod signal;
 mod talk;
 
 use clap::{Parser, Subcommand};

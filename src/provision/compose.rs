@@ -17,6 +17,8 @@ use crate::address::Address;
 use crate::clock::{Clock, Monotonic};
 use crate::units::Span;
 
+/// What docker-compose.yml runs; a test holds the two together.
+pub(super) const IMAGE: &str = "rabbitmq:4-management";
 /// Room for pulling the image.
 const LIMIT: Span = Span::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -69,8 +71,14 @@ pub(super) fn engine(host: &Host) -> Result<String, ProvisionError> {
             place: "the PATH".to_owned(),
             remedy: "install it, with its compose plugin".to_owned(),
         })?;
-    let compose = ask(host, &["compose", "version", "--short"])?;
     let server = ask(host, &["version", "--format", "{{.Server.Version}}"])?;
+    // Without the plugin docker takes `compose` for a mistake in its own options.
+    let compose =
+        ask(host, &["compose", "version", "--short"]).map_err(|error| ProvisionError::Missing {
+            program: "docker's compose plugin".to_owned(),
+            place: "docker".to_owned(),
+            remedy: format!("install it ({error})"),
+        })?;
     Ok(format!("compose {compose}, engine {server}"))
 }
 
@@ -174,5 +182,16 @@ fn wait_for(folder: &Path, attendant: &dyn Attendant) -> Result<(), ProvisionErr
             Err(_) => {}
         }
         std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_that_is_announced_is_the_one_that_the_compose_file_runs() {
+        let (_, file) = FILES[0];
+        assert!(file.contains(&format!("  image: {IMAGE}\n")));
     }
 }

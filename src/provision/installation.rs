@@ -57,16 +57,24 @@ impl Installation {
             })
     }
 
-    /// Version and place, e.g. `RabbitMQ 3.10.8 in /usr/lib/rabbitmq/bin`.
+    /// Its version, e.g. `3.10.8`, by its own word: an installation that does not run has none.
     ///
     /// # Errors
     /// Where its programs do not run.
-    pub fn describe(&self, host: &Host) -> Result<String, ProvisionError> {
+    pub fn version(&self, host: &Host) -> Result<String, ProvisionError> {
+        // Erlang leaves a cookie in its home.
+        let home = super::local::new_folder(&host.temp)?;
+        let version = self.ask_version(host, &home);
+        std::fs::remove_dir_all(&home).map_err(ProvisionError::system("remove", &home))?;
+        version
+    }
+
+    fn ask_version(&self, host: &Host, home: &Path) -> Result<String, ProvisionError> {
         let output = Command::new(self.control())
             .arg("version")
             .env_clear()
             .env("PATH", super::local::joined_path(host)?)
-            .env("HOME", &host.temp)
+            .env("HOME", home)
             .env("LANG", "C.UTF-8")
             .stdin(Stdio::null())
             .output()
@@ -78,8 +86,7 @@ impl Installation {
             });
         }
         let version = String::from_utf8_lossy(&output.stdout);
-        let version = version.lines().last().unwrap_or_default().trim().to_owned();
-        Ok(format!("RabbitMQ {version} in {}", self.folder.display()))
+        Ok(version.lines().last().unwrap_or_default().trim().to_owned())
     }
 
     /// The folder.

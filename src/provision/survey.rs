@@ -1,15 +1,19 @@
 //! What can be had on this machine, and why not where it cannot. Starts nothing that outlives the question.
 
-use super::{Host, Installation, compose, running};
+use super::{Host, Installation, ProvisionError, compose, running};
 
 /// One source of brokers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// What stands behind `--broker` to get it.
+    /// What it is.
     pub source: &'static str,
+    /// What asks for it on the command line.
+    pub option: &'static str,
     /// Whether it can be had.
     pub availability: Availability,
-    /// Which one, or why not.
+    /// Product and version, where it can be had.
+    pub version: Option<String>,
+    /// Where it is, or why it cannot be had.
     pub detail: String,
 }
 
@@ -26,42 +30,49 @@ pub enum Availability {
 
 /// Looks at every source that needs no address, in the order in which `auto` takes them.
 pub fn survey(host: &Host) -> Vec<Offer> {
-    let offer = |source, found: Result<String, String>, availability| match found {
-        Ok(detail) => Offer {
-            source,
-            availability,
-            detail,
-        },
-        Err(detail) => Offer {
-            source,
-            availability: Availability::No,
-            detail,
-        },
-    };
+    let local = Installation::find(host).and_then(|installation| {
+        let version = installation.version(host)?;
+        let place = format!("in {}", installation.folder().display());
+        Ok((format!("RabbitMQ {version}"), place))
+    });
+    let docker =
+        compose::engine(host).map(|engine| (format!("RabbitMQ, {}", compose::IMAGE), engine));
+    let running = running::look(host.common).map(|found| {
+        let caution = format!("answers on {}; it may be somebody's", host.common);
+        (found, caution)
+    });
     vec![
+        offer("private node", "--broker local", Availability::Yes, local),
         offer(
-            "local",
-            Installation::find(host)
-                .and_then(|installation| installation.describe(host))
-                .map_err(|error| error.to_string()),
+            "docker compose",
+            "--broker docker",
             Availability::Yes,
+            docker,
         ),
         offer(
-            "docker",
-            compose::engine(host).map_err(|error| error.to_string()),
-            Availability::Yes,
-        ),
-        offer(
-            "running",
-            running::look(host.common)
-                .map(|found| {
-                    format!(
-                        "{found} on {}; it may be somebody's: --yes allows its use",
-                        host.common
-                    )
-                })
-                .map_err(|error| error.to_string()),
+            "running broker",
+            "--yes",
             Availability::WithConsent,
+            running,
         ),
     ]
+}
+
+fn offer(
+    source: &'static str,
+    option: &'static str,
+    availability: Availability,
+    found: Result<(String, String), ProvisionError>,
+) -> Offer {
+    let (availability, version, detail) = match found {
+        Ok((version, detail)) => (availability, Some(version), detail),
+        Err(error) => (Availability::No, None, error.to_string()),
+    };
+    Offer {
+        source,
+        option,
+        availability,
+        version,
+        detail,
+    }
 }

@@ -1,0 +1,38 @@
+//! Ctrl-C and termination: the first asks to drain and save, the second to stop now, the third ends the process.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::exit::{Exit, Failure};
+use super::talk;
+
+static ASKED: AtomicU8 = AtomicU8::new(0);
+
+/// Starts to listen. Called once, before anything is started that would have to be taken down.
+pub(crate) fn listen() -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .map_err(|error| Failure::broken(format!("cannot listen for signals: {error}")))?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for _ in signals.forever() {
+                match ASKED.fetch_add(1, Ordering::Relaxed) {
+                    0 => talk::say(
+                        "stopping: waiting for what is owed, then saving; once more stops now",
+                    ),
+                    1 => talk::say("stopping now"),
+                    // Whatever hangs, hangs. What was started for this process goes by its watchdog.
+                    _ => std::process::exit(i32::from(Exit::Interrupted.code())),
+                }
+            }
+        })
+        .map(drop)
+        .map_err(|error| Failure::broken(format!("cannot listen for signals: {error}")))
+}
+
+/// How often the user has asked to stop.
+pub(crate) fn asked() -> u8 {
+    ASKED.load(Ordering::Relaxed)
+}
