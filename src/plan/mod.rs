@@ -4,6 +4,10 @@
 //! printed, compared, stored in the record and made by hand in a test. Made by [`resolve`], driven by `engine`, read by
 //! everyone right of the record.
 
+mod layout;
+
+pub use layout::{Layout, ProducerPlan, SubscriptionPlan, WorkerPlan, time_series};
+
 use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, Tls};

@@ -3,6 +3,9 @@
 //!
 //! Knows producers and sources only by number. Filled by the engine's state machines, collected by its coordinator.
 
+pub mod ledger;
+pub mod recorder;
+
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
