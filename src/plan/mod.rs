@@ -7,8 +7,14 @@
 mod layout;
 
 pub use layout::{Layout, ProducerPlan, SubscriptionPlan, WorkerPlan, time_series};
+mod matrix;
+mod outlook;
+mod resolve;
 
 use serde::{Deserialize, Serialize};
+
+pub use outlook::{Outlook, outlook};
+pub use resolve::{Choices, ManyRuns, resolve, suffix};
 
 use crate::address::{Address, Tls};
 use crate::claim::Claim;
