@@ -1,8 +1,8 @@
 //! `mqbench broker`: what can be had here.
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table};
 use comfy_table::presets::ASCII_HORIZONTAL_ONLY;
+use comfy_table::{ContentArrangement, Table};
 
 use mqbench::provision::{Availability, survey};
 

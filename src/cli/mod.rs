@@ -4,10 +4,12 @@
 //! arguments into values of the library, calls it, and turns the outcome into text and an exit code.
 
 mod broker;
+mod check;
 mod completions;
 mod exit;
 mod options;
 mod progress;
+mod run;
 mod signal;
 mod talk;
 
@@ -66,6 +68,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Arguments),
+    Check(check::Arguments),
     Broker(broker::Arguments),
     Completions(completions::Arguments),
 }
@@ -75,6 +79,8 @@ pub(crate) fn main() -> Exit {
     let cli = Cli::parse();
     talk::start_log();
     let outcome = match &cli.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
         Command::Broker(arguments) => broker::run(arguments),
         Command::Completions(arguments) => completions::run(arguments),
     };

@@ -1,14 +1,14 @@
 //! Ctrl-C and termination: the first asks to drain and save, the second to stop now, the third ends the process.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
+use mqbench::engine::StopSignal;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::exit::{Exit, Failure};
 use super::talk;
 
-static ASKED: AtomicU8 = AtomicU8::new(0);
+/// What the user has asked for so far. One for the process, for so are its signals.
+pub(crate) static STOP: StopSignal = StopSignal::new();
 
 /// Starts to listen. Called once, before anything is started that would have to be taken down.
 pub(crate) fn listen() -> Result<(), Failure> {
@@ -18,11 +18,12 @@ pub(crate) fn listen() -> Result<(), Failure> {
         .name("signals".to_owned())
         .spawn(move || {
             for _ in signals.forever() {
-                match ASKED.fetch_add(1, Ordering::Relaxed) {
-                    0 => talk::say(
+                STOP.ask();
+                match STOP.asked() {
+                    1 => talk::say(
                         "stopping: waiting for what is owed, then saving; once more stops now",
                     ),
-                    1 => talk::say("stopping now"),
+                    2 => talk::say("stopping now"),
                     // Whatever hangs, hangs. What was started for this process goes by its watchdog.
                     _ => std::process::exit(i32::from(Exit::Interrupted.code())),
                 }
@@ -30,9 +31,4 @@ pub(crate) fn listen() -> Result<(), Failure> {
         })
         .map(drop)
         .map_err(|error| Failure::broken(format!("cannot listen for signals: {error}")))
-}
-
-/// How often the user has asked to stop.
-pub(crate) fn asked() -> u8 {
-    ASKED.load(Ordering::Relaxed)
 }
