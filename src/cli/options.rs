@@ -35,7 +35,7 @@ pub(crate) struct BrokerOptions {
     pub(crate) yes: bool,
 
     /// Say nothing on stderr but errors.
-    #[arg(long, short = 'Q')]
+    #[arg(long)]
     pub(crate) quiet: bool,
 }
 

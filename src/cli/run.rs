@@ -31,11 +31,11 @@ Exit codes: 0 passed, 1 failed, 2 wrong scenario or command line, 3 broker or ma
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Scenario files (TOML). scenarios/README.md explains the format.
+    /// Scenario files (TOML), or folders of them. scenarios/README.md explains the format.
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
-    /// Replace a setting of the scenarios, e.g. `producers.api.rate=5k/s`. Units and defaults are the file's own. Can be given
+    /// Replace a setting of the scenarios, e.g. `producers.api.rate=5k/s`. Units and defaults are the format's. Can be given
     /// several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<Override>,
@@ -63,11 +63,11 @@ pub(crate) struct RunOptions {
     seed: u64,
 
     /// The length of a sample period, e.g. `500ms` or `1s` [default: the scenario's, or 1s].
-    #[arg(long, short = 'i', value_name = "TIME")]
+    #[arg(long, value_name = "TIME")]
     interval: Option<Span>,
 
     /// What the report on stdout is printed as.
-    #[arg(long, short = 'f', value_name = "FORMAT", default_value = "text")]
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 

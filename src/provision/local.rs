@@ -22,6 +22,8 @@ use crate::units::Span;
 const BOOT_LIMIT: Span = Span::from_secs(180);
 const PORTS_PER_NODE: usize = 4;
 const STARTS: usize = 3;
+/// Management and Prometheus, as in a container.
+const PLUGINS: &str = include_str!("../../deploy/rabbitmq/enabled_plugins");
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a node is to be, beyond the defaults.
@@ -29,8 +31,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct NodeSpec {
     /// Lines of `rabbitmq.conf`. Those that keep the node on loopback and on its ports come after them and win.
     pub config: String,
-    /// Plugins besides management and Prometheus.
-    pub plugins: Vec<String>,
 }
 
 /// Running nodes that share a folder, a cookie and a port mapper. They end, and their folder goes, on drop.
@@ -270,18 +270,13 @@ impl Node {
              prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {prometheus}\n",
             spec.config
         );
-        let mut plugins = "[rabbitmq_management,rabbitmq_prometheus".to_owned();
-        for plugin in &spec.plugins {
-            let _ = write!(plugins, ",{plugin}");
-        }
-        plugins.push_str("].\n");
         let mut settings = String::new();
         for (key, value) in &variables {
             let _ = writeln!(settings, "export {key}='{}'", value.replace('\'', r"'\''"));
         }
         for (file, text) in [
-            ("rabbitmq.conf", &config),
-            ("enabled_plugins", &plugins),
+            ("rabbitmq.conf", config.as_str()),
+            ("enabled_plugins", PLUGINS),
             (".erlang.cookie", cookie),
             ("env.sh", &settings),
         ] {

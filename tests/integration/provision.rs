@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mqbench::provision::{
-    Consent, Host, ProvisionError, Provisioned, Request, Source, Unattended, obtain,
+    Consent, Host, Installation, ProvisionError, Provisioned, Request, Source, Unattended, obtain,
 };
 
 pub(crate) fn host() -> Host {
@@ -21,9 +21,18 @@ pub(crate) fn host() -> Host {
     }
 }
 
+/// The RabbitMQ under test: the one that is installed, or the one in `$MQBENCH_TEST_RABBITMQ`.
+pub(crate) fn installation() -> Installation {
+    match std::env::var_os("MQBENCH_TEST_RABBITMQ") {
+        Some(folder) => Installation::in_folder(Path::new(&folder)),
+        None => Installation::find(&host()),
+    }
+    .expect("a RabbitMQ to test with; scripts/test installs one")
+}
+
 fn private_node() -> Provisioned {
     let request = Request {
-        source: Source::Local(None),
+        source: Source::Local(Some(installation().folder().to_owned())),
         named: None,
         consent: Consent::Withheld,
     };
