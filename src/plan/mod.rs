@@ -5,14 +5,13 @@
 //! everyone right of the record.
 
 mod layout;
-
-pub use layout::{Layout, ProducerPlan, SubscriptionPlan, WorkerPlan, time_series};
 mod matrix;
 mod outlook;
 mod resolve;
 
 use serde::{Deserialize, Serialize};
 
+pub use layout::{Layout, ProducerPlan, SubscriptionPlan, WorkerPlan, time_series};
 pub use outlook::{Outlook, outlook};
 pub use resolve::{Choices, ManyRuns, resolve, suffix};
 
