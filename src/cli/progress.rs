@@ -90,6 +90,7 @@ impl Progress {
 impl Observer for Progress {
     fn observe(&mut self, event: &RunEvent) {
         match event {
+            RunEvent::Begin(headline) => self.begin(headline),
             RunEvent::Phase(phase, length_ns) => {
                 lock(&self.status).phase = Some(CurrentPhase {
                     phase: *phase,

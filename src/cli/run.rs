@@ -4,15 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use mqbench::campaign::{self, Campaign, Finished};
 use mqbench::plan::{self, Choices, DriverKind, Plan};
 use mqbench::provision::Provisioned;
+use mqbench::render;
 use mqbench::scenario::{Override, Scenario};
 use mqbench::units::Span;
 
 use super::exit::{Exit, Failure};
 use super::options::{BrokerOptions, DriverChoice, Format};
 use super::progress::{Progress, Style};
-use super::{check, signal, talk};
+use super::{check, report, signal, talk};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -118,7 +120,7 @@ pub(crate) fn run_scenarios(scenarios: &[Scenario], options: &RunOptions) -> Res
             exit = exit.max(Exit::Broken);
         }
         if signal::STOP.asked() > 0 {
-            return Ok(Exit::Interrupted);
+            break;
         }
     }
     Ok(exit)
@@ -132,18 +134,22 @@ fn carry_out(
     options: &RunOptions,
     progress: &mut Progress,
 ) -> Result<Exit, Failure> {
-    // SEAM: `campaign::run(..)` goes here. It needs: `plans`, `broker.origin`, `options.out`, `scenario.about`, an
-    // observer (`progress`, with `progress.begin(headline)` before each variant) and `&signal::STOP`. What it returns, a
-    // RunRecord and its folder, goes to `report::print(&record, folder, options.format)` and `report::exit(&record)`.
-    let _ = (
-        scenario,
+    let campaign = Campaign {
         plans,
-        broker,
-        options.out.as_path(),
-        options.format,
-    );
-    progress.begin("not wired yet");
-    Err(Failure::broken("runs are not wired yet"))
+        about: scenario.about.as_deref(),
+        origin: &broker.origin,
+        out: &options.out,
+        allocator: super::ALLOCATOR,
+    };
+    let finished =
+        campaign::run(&campaign, &signal::STOP, progress).map_err(Failure::broken)?;
+    progress.end();
+    let Finished { record, store } = finished;
+    // Results come first: a rendering that fails loses nothing that was measured.
+    let files = render::files(&record).map_err(Failure::broken)?;
+    store.finish(&record.run, &files).map_err(Failure::broken)?;
+    report::print(&record, store.folder(), options.format)?;
+    Ok(report::exit(&record))
 }
 
 impl RunOptions {
