@@ -73,6 +73,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Report(report::Arguments),
     Check(check::Arguments),
     Broker(broker::Arguments),
     Completions(completions::Arguments),
@@ -85,6 +86,7 @@ pub(crate) fn main() -> Exit {
     let outcome = match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
         Command::Broker(arguments) => broker::run(arguments),
         Command::Completions(arguments) => completions::run(arguments),
     };

@@ -58,11 +58,15 @@ pub(crate) fn print(record: &RunRecord, folder: &Path, format: Format) -> Result
 
 /// What a process ends with that made or showed this record.
 pub(crate) fn exit(record: &RunRecord) -> Exit {
-    let stops = record.run.variants.iter().map(|variant| match variant.stop {
-        Stop::Interrupted => Exit::Interrupted,
-        Stop::BrokerFailed { .. } | Stop::SystemFailed { .. } => Exit::Broken,
-        _ => Exit::Passed,
-    });
+    let stops = record
+        .run
+        .variants
+        .iter()
+        .map(|variant| match variant.stop {
+            Stop::Interrupted => Exit::Interrupted,
+            Stop::BrokerFailed { .. } | Stop::SystemFailed { .. } => Exit::Broken,
+            _ => Exit::Passed,
+        });
     let verdict = match record.run.verdict {
         Some(Verdict::Fail) => Exit::Failed,
         Some(Verdict::Invalid) => Exit::Invalid,

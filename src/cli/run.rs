@@ -141,8 +141,7 @@ fn carry_out(
         out: &options.out,
         allocator: super::ALLOCATOR,
     };
-    let finished =
-        campaign::run(&campaign, &signal::STOP, progress).map_err(Failure::broken)?;
+    let finished = campaign::run(&campaign, &signal::STOP, progress).map_err(Failure::broken)?;
     progress.end();
     let Finished { record, store } = finished;
     // Results come first: a rendering that fails loses nothing that was measured.
