@@ -129,11 +129,7 @@ pub(crate) fn named(scenario: &[Address]) -> Result<Option<(Vec<Address>, String
 /// This machine, as the environment describes it.
 pub(crate) fn host() -> Host {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    Host {
-        search_path: std::env::split_paths(&path).collect(),
-        temp: std::env::temp_dir(),
-        common: Host::COMMON,
-    }
+    Host::new(std::env::split_paths(&path).collect(), std::env::temp_dir())
 }
 
 /// Passes on what is being done, and whether the user has had enough.
