@@ -615,12 +615,12 @@ impl<'a> Watch<'a> {
             plan.producers.iter().all(|fleet| fleet.rate.is_some()) && !plan.producers.is_empty();
         Measured {
             seconds,
-            planned: sum(|s| s.planned_measured),
+            planned,
             sent: sum(|s| s.sent_measured),
             confirmed: sum(|s| s.confirmed_measured),
             owed,
             delivered: sum(|s| s.delivered_measured),
-            offered_rate: paced.then(|| rate(counts.planned)),
+            offered_rate: paced.then(|| rate(planned)),
             sent_rate: rate(counts.sent),
             confirmed_rate: rate(counts.confirmed),
             delivered_rate: rate(counts.delivered),

@@ -1,0 +1,134 @@
+//! The report for a terminal: the verdict in words first, then tables. No colours; plain ASCII but for what users wrote.
+
+use std::path::PathBuf;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::sheet::{Grid, Sheet, Side, compose};
+use crate::results::RunRecord;
+
+/// How the text is laid out.
+#[derive(Debug, Clone)]
+pub struct TextOptions {
+    /// Most characters in a line.
+    pub width: u16,
+    /// Where the results stand; named at the end.
+    pub folder: Option<PathBuf>,
+}
+
+impl Default for TextOptions {
+    fn default() -> Self {
+        Self {
+            width: 100,
+            folder: None,
+        }
+    }
+}
+
+/// The report as text, ending in a line's end.
+pub fn report(record: &RunRecord, options: &TextOptions) -> String {
+    let Sheet {
+        verdict: (word, sentence),
+        facts,
+        claims,
+        variants,
+        times,
+        ledger,
+        health,
+        failed_gates,
+        notes,
+    } = compose(record);
+    let mut text = format!("{word}: {sentence}.\n\n");
+    for (name, value) in &facts {
+        push_wrapped(
+            &mut text,
+            &format!("{name:<10} "),
+            &printable(value),
+            options.width,
+        );
+    }
+    let mut grids = vec![&claims, &variants];
+    if let [only] = times.as_slice() {
+        grids.push(only);
+    }
+    grids.extend([&ledger, &health, &failed_gates]);
+    for grid in grids.into_iter().filter(|grid| !grid.rows.is_empty()) {
+        push_grid(&mut text, grid, options.width);
+    }
+    if !notes.is_empty() {
+        text.push_str("\nNotes\n");
+        for note in &notes {
+            push_wrapped(&mut text, "- ", &printable(note), options.width);
+        }
+    }
+    if let Some(folder) = &options.folder {
+        text.push_str(&format!(
+            "\nReport: {}\n",
+            folder.join("report.html").display()
+        ));
+    }
+    text
+}
+
+fn push_grid(text: &mut String, grid: &Grid, width: u16) {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width)
+        .set_header(grid.columns.iter().map(|column| column.name))
+        .add_rows(
+            grid.rows
+                .iter()
+                .map(|row| row.iter().map(|cell| printable(cell))),
+        );
+    for (column, spec) in table.column_iter_mut().zip(&grid.columns) {
+        column.set_padding((0, 2));
+        if spec.side == Side::Right {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    text.push_str(&format!("\n{}\n", printable(&grid.title)));
+    for line in table.trim_fmt().lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    if !grid.caption.is_empty() {
+        push_wrapped(text, "", &printable(&grid.caption), width);
+    }
+}
+
+/// Users' words must not steer the terminal: control characters other than line ends are replaced.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Breaks at spaces; continued lines are indented as far as the lead is wide.
+fn push_wrapped(text: &mut String, lead: &str, content: &str, width: u16) {
+    let indent = lead.chars().count();
+    let room = usize::from(width).saturating_sub(indent).max(20);
+    let mut line = String::new();
+    let mut lead = lead.to_owned();
+    for word in content.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
+            text.push_str(format!("{lead}{line}").trim_end());
+            text.push('\n');
+            lead = " ".repeat(indent);
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    text.push_str(format!("{lead}{line}").trim_end());
+    text.push('\n');
+}
