@@ -5,10 +5,12 @@
 
 mod broker;
 mod check;
+mod clean;
 mod completions;
 mod exit;
 mod options;
 mod progress;
+mod report;
 mod run;
 mod signal;
 mod talk;
@@ -70,7 +72,9 @@ pub(crate) struct Cli {
 enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
+    Report(report::Arguments),
     Broker(broker::Arguments),
+    Clean(clean::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -81,7 +85,9 @@ pub(crate) fn main() -> Exit {
     let outcome = match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
         Command::Broker(arguments) => broker::run(arguments),
+        Command::Clean(arguments) => clean::run(arguments),
         Command::Completions(arguments) => completions::run(arguments),
     };
     outcome.unwrap_or_else(|failure: Failure| {

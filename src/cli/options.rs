@@ -60,6 +60,14 @@ fn broker_choice(text: &str) -> Result<BrokerChoice, String> {
     }
 }
 
+/// Addresses on the command line. Its own type, for a list is one value here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AddressList(pub(crate) Vec<Address>);
+
+pub(crate) fn address_list(text: &str) -> Result<AddressList, String> {
+    addresses(text).map(AddressList)
+}
+
 /// Addresses separated by commas.
 fn addresses(text: &str) -> Result<Vec<Address>, String> {
     text.split(',')

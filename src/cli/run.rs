@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use mqbench::campaign::{self, Campaign, Finished};
 use mqbench::plan::{self, Choices, DriverKind, Plan};
 use mqbench::provision::Provisioned;
 use mqbench::scenario::{Override, Scenario};
@@ -12,7 +13,7 @@ use mqbench::units::Span;
 use super::exit::{Exit, Failure};
 use super::options::{BrokerOptions, DriverChoice, Format};
 use super::progress::{Progress, Style};
-use super::{check, signal, talk};
+use super::{check, report, signal, talk};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -124,7 +125,7 @@ pub(crate) fn run_scenarios(scenarios: &[Scenario], options: &RunOptions) -> Res
     Ok(exit)
 }
 
-/// One campaign: runs its plans, saves, assesses, prints the report. The exit code is that of its verdict.
+/// One campaign: runs its plans, saves, prints the report. The exit code is that of its verdict.
 fn carry_out(
     scenario: &Scenario,
     plans: &[Plan],
@@ -132,18 +133,21 @@ fn carry_out(
     options: &RunOptions,
     progress: &mut Progress,
 ) -> Result<Exit, Failure> {
-    // SEAM: `campaign::run(..)` goes here. It needs: `plans`, `broker.origin`, `options.out`, `scenario.about`, an
-    // observer (`progress`, with `progress.begin(headline)` before each variant) and `&signal::STOP`. What it returns, a
-    // RunRecord and its folder, goes to `report::print(&record, folder, options.format)` and `report::exit(&record)`.
-    let _ = (
-        scenario,
+    let campaign = Campaign {
         plans,
-        broker,
-        options.out.as_path(),
-        options.format,
-    );
-    progress.begin("not wired yet");
-    Err(Failure::broken("runs are not wired yet"))
+        about: scenario.about.as_deref(),
+        origin: &broker.origin,
+        out: &options.out,
+        allocator: crate::ALLOCATOR_NAME,
+    };
+    let finished = campaign::run(&campaign, &signal::STOP, progress).map_err(Failure::broken)?;
+    progress.end();
+    let Finished { record, store } = finished;
+    let rendered = store.finish(&record);
+    report::print(&record, store.folder(), options.format)?;
+    // The numbers are saved and printed by now; a chart that cannot be drawn must not take them away.
+    rendered.map_err(Failure::broken)?;
+    Ok(report::exit(&record))
 }
 
 impl RunOptions {
