@@ -10,9 +10,6 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Its name in records.
-const ALLOCATOR_NAME: &str = "mimalloc";
-
 fn main() -> ExitCode {
     cli::main().into()
 }

@@ -42,13 +42,20 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let (running, left): (Vec<_>, Vec<_>) =
-        leftovers(&arguments.out).into_iter().partition(|leftover| leftover.running);
+    let (running, left): (Vec<_>, Vec<_>) = leftovers(&arguments.out)
+        .into_iter()
+        .partition(|leftover| leftover.running);
     for leftover in &running {
-        talk::say(&format!("still running, left alone: {}", leftover.folder.display()));
+        talk::say(&format!(
+            "still running, left alone: {}",
+            leftover.folder.display()
+        ));
     }
     if left.is_empty() {
-        talk::say(&format!("nothing is left behind by the runs in {}", arguments.out.display()));
+        talk::say(&format!(
+            "nothing is left behind by the runs in {}",
+            arguments.out.display()
+        ));
         return Ok(Exit::Passed);
     }
     for leftover in &left {
@@ -77,7 +84,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 
 /// What would be deleted, a line each.
 fn listing(leftover: &Leftover) -> String {
-    let mut text = format!("{} on {}\n", leftover.folder.display(), leftover.addresses.join(", "));
+    let mut text = format!(
+        "{} on {}\n",
+        leftover.folder.display(),
+        leftover.addresses.join(", ")
+    );
     for queue in &leftover.topology.queues {
         let _ = writeln!(text, "  queue {}", queue.broker_name);
     }
@@ -100,7 +111,9 @@ fn remove(leftover: &Leftover, named: Option<&[Address]>) -> Result<(), String> 
         timeout: defaults::TIMEOUT,
     });
     let mut admin = driver.admin().map_err(|error| error.to_string())?;
-    admin.remove(&leftover.topology).map_err(|error| error.to_string())?;
+    admin
+        .remove(&leftover.topology)
+        .map_err(|error| error.to_string())?;
     leftover.forget().map_err(|error| error.to_string())
 }
 
@@ -112,9 +125,15 @@ fn addresses(leftover: &Leftover) -> Result<Vec<Address>, String> {
         .map(|text| {
             let address: Address = text.parse().map_err(|error| format!("{error}"))?;
             if address.user == "guest" {
-                return Ok(Address { password: "guest".to_owned(), ..address });
+                return Ok(Address {
+                    password: "guest".to_owned(),
+                    ..address
+                });
             }
-            Err(format!("the password for {text} is not known; give the address with --broker or ${}", options::BROKER_VARIABLE))
+            Err(format!(
+                "the password for {text} is not known; give the address with --broker or ${}",
+                options::BROKER_VARIABLE
+            ))
         })
         .collect()
 }

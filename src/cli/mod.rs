@@ -20,6 +20,9 @@ use clap::{Parser, Subcommand};
 pub(crate) use exit::Exit;
 use exit::Failure;
 
+/// The allocator that `main.rs` installs, named in every record.
+pub(crate) const ALLOCATOR: &str = "mimalloc";
+
 const ABOUT: &str = "Load tests and benchmarks for RabbitMQ, with numbers that can be trusted";
 
 const LONG_ABOUT: &str = "\

@@ -7,6 +7,7 @@ use clap::Args;
 use mqbench::campaign::{self, Campaign, Finished};
 use mqbench::plan::{self, Choices, DriverKind, Plan};
 use mqbench::provision::Provisioned;
+use mqbench::render;
 use mqbench::scenario::{Override, Scenario};
 use mqbench::units::Span;
 
@@ -99,9 +100,7 @@ pub(crate) fn run_scenarios(scenarios: &[Scenario], options: &RunOptions) -> Res
             .first()
             .map(|plan| plan.connection.addresses.clone())
             .unwrap_or_default();
-        let broker = options
-            .broker
-            .obtain(&named, &|| signal::STOP.asked() > 0)?;
+        let broker = options.broker.obtain(&named, &signal::interrupted)?;
         for plan in &mut plans {
             plan.connection.addresses.clone_from(&broker.addresses);
         }
@@ -118,14 +117,14 @@ pub(crate) fn run_scenarios(scenarios: &[Scenario], options: &RunOptions) -> Res
             talk::error(&error.to_string());
             exit = exit.max(Exit::Broken);
         }
-        if signal::STOP.asked() > 0 {
+        if signal::interrupted() {
             return Ok(Exit::Interrupted);
         }
     }
     Ok(exit)
 }
 
-/// One campaign: runs its plans, saves, prints the report. The exit code is that of its verdict.
+/// One campaign: runs its plans, saves, assesses, prints the report. The exit code is that of its verdict.
 fn carry_out(
     scenario: &Scenario,
     plans: &[Plan],
@@ -138,15 +137,15 @@ fn carry_out(
         about: scenario.about.as_deref(),
         origin: &broker.origin,
         out: &options.out,
-        allocator: crate::ALLOCATOR_NAME,
+        allocator: super::ALLOCATOR,
     };
     let finished = campaign::run(&campaign, &signal::STOP, progress).map_err(Failure::broken)?;
     progress.end();
     let Finished { record, store } = finished;
-    let rendered = store.finish(&record);
     report::print(&record, store.folder(), options.format)?;
-    // The numbers are saved and printed by now; a chart that cannot be drawn must not take them away.
-    rendered.map_err(Failure::broken)?;
+    // Last, for the numbers are saved and printed by now: a chart that cannot be drawn must not take them away.
+    let files = render::files(&record).map_err(Failure::broken)?;
+    store.finish(&record.run, &files).map_err(Failure::broken)?;
     Ok(report::exit(&record))
 }
 

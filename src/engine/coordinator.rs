@@ -611,6 +611,7 @@ impl<'a> Watch<'a> {
             .zip(&self.reach)
             .map(|(sum, reach)| sum.sent_measured * reach)
             .sum();
+        let planned = sum(|s| s.planned_measured);
         let paced =
             plan.producers.iter().all(|fleet| fleet.rate.is_some()) && !plan.producers.is_empty();
         Measured {

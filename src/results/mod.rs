@@ -6,6 +6,8 @@
 mod columns;
 mod environment;
 mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod hlog;
 mod journal;
 mod load;
@@ -14,9 +16,11 @@ mod series;
 mod store;
 
 pub use crate::driver::Edge;
+pub(crate) use columns::decimal_text;
 pub use columns::{interval_header, interval_record};
 pub use environment::environment;
 pub use error::StoreError;
+pub(crate) use hlog::tag as series_tag;
 pub use journal::{Leftover, leftovers};
 pub use load::load;
 pub use run::*;

@@ -241,6 +241,22 @@ pub enum Stop {
     },
 }
 
+impl Stop {
+    /// The word in `run.json` and `summary.csv`.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Unfinished => "unfinished",
+            Self::Completed => "completed",
+            Self::MessagesSent => "messages-sent",
+            Self::Interrupted => "interrupted",
+            Self::Overloaded { .. } => "overloaded",
+            Self::BacklogFull { .. } => "backlog-full",
+            Self::BrokerFailed { .. } => "broker-failed",
+            Self::SystemFailed { .. } => "system-failed",
+        }
+    }
+}
+
 /// The ledger of one variant over all phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {

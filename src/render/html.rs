@@ -1,0 +1,104 @@
+//! `report.html`: one file that opens offline, light or dark, without scripts. Verdict first.
+
+use askama::Template;
+
+use super::RenderError;
+use super::chart::Chart;
+use super::sheet::{Grid, Sheet, Side, compose, spaced};
+use crate::results::RunRecord;
+
+#[derive(Template)]
+#[template(path = "report.html", escape = "html")]
+struct Page<'a> {
+    title: &'a str,
+    tone: &'static str,
+    sheet: &'a Sheet,
+    overview: Option<&'a Chart>,
+    variants: Vec<Section<'a>>,
+    environment: String,
+}
+
+/// One variant's part of the page.
+struct Section<'a> {
+    name: String,
+    times: Option<&'a Grid>,
+    charts: Vec<&'a Chart>,
+    plan: String,
+}
+
+impl Grid {
+    /// Cells with the class that aligns them.
+    fn cells<'a>(&'a self, row: &'a [String]) -> Vec<(&'static str, Vec<&'a str>)> {
+        self.columns
+            .iter()
+            .zip(row)
+            .map(|(column, cell)| {
+                let class = if column.side == Side::Right {
+                    "figure"
+                } else {
+                    "words"
+                };
+                (class, cell.split('\n').collect())
+            })
+            .collect()
+    }
+
+    fn heads(&self) -> Vec<(&'static str, &'static str)> {
+        let class = |side| {
+            if side == Side::Right {
+                "figure"
+            } else {
+                "words"
+            }
+        };
+        self.columns
+            .iter()
+            .map(|column| (class(column.side), column.name))
+            .collect()
+    }
+}
+
+/// The page with these charts of the same record in it.
+pub(super) fn page(record: &RunRecord, charts: &[Chart]) -> Result<String, RenderError> {
+    let sheet = compose(record);
+    let run = &record.run;
+    let pretty = |value: serde_json::Result<String>| {
+        value.map_err(|error| RenderError::new("report.html", error))
+    };
+    let mut times = sheet.times.iter();
+    let mut variants = Vec::new();
+    for (index, variant) in run.variants.iter().enumerate() {
+        variants.push(Section {
+            name: spaced(&variant.name),
+            times: if variant.series.is_empty() {
+                None
+            } else {
+                times.next()
+            },
+            charts: charts
+                .iter()
+                .filter(|chart| chart.variant == Some(index))
+                .collect(),
+            plan: pretty(serde_json::to_string_pretty(&variant.plan))?,
+        });
+    }
+    let page = Page {
+        title: &run.title,
+        tone: match sheet.verdict.0 {
+            "PASS" => "pass",
+            "FAIL" => "fail",
+            "NO CLAIMS" => "none",
+            _ => "unsure",
+        },
+        sheet: &sheet,
+        overview: charts.iter().find(|chart| chart.variant.is_none()),
+        variants,
+        environment: pretty(serde_json::to_string_pretty(&(
+            &run.environment,
+            &run.broker,
+            &run.harness,
+        )))?,
+    };
+    page.render()
+        .map_err(|error| RenderError::new("report.html", error))
+}
