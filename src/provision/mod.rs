@@ -248,9 +248,8 @@ fn local_node(
     Ok(Provisioned {
         addresses: nodes.addresses(),
         origin: format!(
-            "a private node of {} on {}: {why}",
-            installation.folder().display(),
-            nodes.addresses()[0]
+            "a private node of the RabbitMQ in {}: {why}",
+            installation.folder().display()
         ),
         management: nodes.management().first().copied(),
         started: Started::Nodes(nodes),
