@@ -83,7 +83,7 @@ fn is_loopback(kernel_address: &str) -> bool {
     ["0100007F", "00000000000000000000000001000000"].contains(&address)
 }
 
-fn assert_gone(folder: &Path, processes: &BTreeSet<u32>) {
+pub(crate) fn assert_gone(folder: &Path, processes: &BTreeSet<u32>) {
     let start = Instant::now();
     loop {
         let left: Vec<u32> = processes
