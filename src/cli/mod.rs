@@ -5,8 +5,10 @@
 
 mod broker;
 mod check;
+mod clean;
 mod completions;
 mod exit;
+mod load;
 mod options;
 mod progress;
 mod report;
@@ -73,21 +75,25 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
-    Report(report::Arguments),
     Check(check::Arguments),
+    Load(load::Arguments),
+    Report(report::Arguments),
     Broker(broker::Arguments),
+    Clean(clean::Arguments),
     Completions(completions::Arguments),
 }
 
 /// Parses the command line, does what it says, and tells how it went.
 pub(crate) fn main() -> Exit {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
     talk::start_log();
-    let outcome = match &cli.command {
+    let outcome = match &mut cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Load(arguments) => load::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Broker(arguments) => broker::run(arguments),
+        Command::Clean(arguments) => clean::run(arguments),
         Command::Completions(arguments) => completions::run(arguments),
     };
     outcome.unwrap_or_else(|failure: Failure| {

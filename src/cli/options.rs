@@ -60,6 +60,14 @@ fn broker_choice(text: &str) -> Result<BrokerChoice, String> {
     }
 }
 
+/// Addresses on the command line. Its own type, for a list is one value here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AddressList(pub(crate) Vec<Address>);
+
+pub(crate) fn address_list(text: &str) -> Result<AddressList, String> {
+    addresses(text).map(AddressList)
+}
+
 /// Addresses separated by commas.
 fn addresses(text: &str) -> Result<Vec<Address>, String> {
     text.split(',')
@@ -129,11 +137,7 @@ pub(crate) fn named(scenario: &[Address]) -> Result<Option<(Vec<Address>, String
 /// This machine, as the environment describes it.
 pub(crate) fn host() -> Host {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    Host {
-        search_path: std::env::split_paths(&path).collect(),
-        temp: std::env::temp_dir(),
-        common: Host::COMMON,
-    }
+    Host::new(std::env::split_paths(&path).collect(), std::env::temp_dir())
 }
 
 /// Passes on what is being done, and whether the user has had enough.

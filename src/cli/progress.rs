@@ -48,7 +48,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Shows nothing before the first [`Progress::begin`].
+    /// Shows nothing before the first [`RunEvent::Begin`].
     pub(crate) fn new(style: Style) -> Self {
         Self {
             style,
@@ -57,8 +57,7 @@ impl Progress {
         }
     }
 
-    /// A run begins. `headline` tells it from the others.
-    pub(crate) fn begin(&mut self, headline: &str) {
+    fn begin(&mut self, headline: &str) {
         self.end();
         *lock(&self.status) = Status {
             headline: headline.to_owned(),
@@ -71,7 +70,7 @@ impl Progress {
         }
     }
 
-    /// The run is over: takes the live view off the terminal.
+    /// Nothing more comes: takes the live view off the terminal.
     pub(crate) fn end(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();

@@ -15,7 +15,10 @@ use super::talk;
 const AFTER_HELP: &str = "\
 Examples:
   mqbench report results/quick/2026-01-31T12-00-00Z
-  mqbench report results/quick/2026-01-31T12-00-00Z --format json | jq '.claims[]'";
+  mqbench report results/quick/2026-01-31T12-00-00Z --format json | jq '.claims[]'
+  mqbench report results/quick/2026-01-31T12-00-00Z --format markdown > comment.md
+
+Exit codes: as of the run itself; 2 where the folder holds no run.";
 
 /// Print the report of a saved run.
 ///
@@ -28,7 +31,7 @@ pub(crate) struct Arguments {
     run: PathBuf,
 
     /// What the report is printed as.
-    #[arg(long, short = 'f', value_name = "FORMAT", default_value = "text")]
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
@@ -52,7 +55,7 @@ pub(crate) fn print(record: &RunRecord, folder: &Path, format: Format) -> Result
         Format::Json => render::json::report(record).map_err(Failure::broken)?,
         Format::Markdown => render::markdown::report(record),
     };
-    talk::data(text.trim_end());
+    talk::data(&format!("{}\n", text.trim_end()));
     Ok(())
 }
 

@@ -100,9 +100,7 @@ pub(crate) fn run_scenarios(scenarios: &[Scenario], options: &RunOptions) -> Res
             .first()
             .map(|plan| plan.connection.addresses.clone())
             .unwrap_or_default();
-        let broker = options
-            .broker
-            .obtain(&named, &|| signal::STOP.asked() > 0)?;
+        let broker = options.broker.obtain(&named, &signal::interrupted)?;
         for plan in &mut plans {
             plan.connection.addresses.clone_from(&broker.addresses);
         }
@@ -119,8 +117,8 @@ pub(crate) fn run_scenarios(scenarios: &[Scenario], options: &RunOptions) -> Res
             talk::error(&error.to_string());
             exit = exit.max(Exit::Broken);
         }
-        if signal::STOP.asked() > 0 {
-            break;
+        if signal::interrupted() {
+            return Ok(Exit::Interrupted);
         }
     }
     Ok(exit)
@@ -144,10 +142,10 @@ fn carry_out(
     let finished = campaign::run(&campaign, &signal::STOP, progress).map_err(Failure::broken)?;
     progress.end();
     let Finished { record, store } = finished;
-    // Results come first: a rendering that fails loses nothing that was measured.
+    report::print(&record, store.folder(), options.format)?;
+    // Last, for the numbers are saved and printed by now: a chart that cannot be drawn must not take them away.
     let files = render::files(&record).map_err(Failure::broken)?;
     store.finish(&record.run, &files).map_err(Failure::broken)?;
-    report::print(&record, store.folder(), options.format)?;
     Ok(report::exit(&record))
 }
 

@@ -7,7 +7,7 @@ use super::{Host, ProvisionError};
 
 /// Where distributions and RabbitMQ's own packages put the scripts that really start a node. Those that Debian puts on
 /// the PATH change to the user `rabbitmq` and refuse everybody but root.
-const INNER: [&str; 3] = [
+pub(super) const USUAL: [&str; 3] = [
     "/usr/lib/rabbitmq/bin",
     "/opt/rabbitmq/sbin",
     "/usr/local/opt/rabbitmq/sbin",
@@ -39,17 +39,19 @@ impl Installation {
             .map_err(ProvisionError::system("find", folder))
     }
 
-    /// The installation of this machine: the known places first, then the search path.
+    /// The installation of this machine: the usual folders first, then the search path.
     ///
     /// # Errors
     /// Where there is none.
     pub fn find(host: &Host) -> Result<Self, ProvisionError> {
-        let known = INNER.iter().map(PathBuf::from);
         // Debian's wrappers stand on the search path only together with the inner scripts, which were found first.
-        known
-            .chain(host.search_path.iter().cloned())
+        host.usual_folders
+            .iter()
+            .chain(&host.search_path)
             .find(|folder| holds_programs(folder))
-            .map(|folder| Self { folder })
+            .map(|folder| Self {
+                folder: folder.clone(),
+            })
             .ok_or_else(|| ProvisionError::Missing {
                 program: "rabbitmq-server".to_owned(),
                 place: "the usual folders and the PATH".to_owned(),

@@ -18,7 +18,7 @@ mod running;
 mod survey;
 mod watchdog;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use error::ProvisionError;
@@ -33,16 +33,24 @@ use crate::address::Address;
 pub struct Host {
     /// The folders in which programs are looked for, as in `PATH`.
     pub search_path: Vec<PathBuf>,
+    /// Folders in which RabbitMQ is looked for before that.
+    pub usual_folders: Vec<PathBuf>,
     /// Where temporary folders are made.
     pub temp: PathBuf,
-    /// Where `localhost:5672` is; a test puts something else here.
+    /// Where a broker may be running that is not ours.
     pub common: SocketAddr,
 }
 
 impl Host {
-    /// RabbitMQ's usual port on this machine.
-    pub const COMMON: SocketAddr =
-        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5672);
+    /// A machine where everything is at its usual place.
+    pub fn new(search_path: Vec<PathBuf>, temp: PathBuf) -> Self {
+        Self {
+            search_path,
+            usual_folders: installation::USUAL.iter().map(PathBuf::from).collect(),
+            temp,
+            common: SocketAddr::from((Ipv4Addr::LOCALHOST, 5672)),
+        }
+    }
 }
 
 /// Which broker is wanted.
@@ -240,9 +248,8 @@ fn local_node(
     Ok(Provisioned {
         addresses: nodes.addresses(),
         origin: format!(
-            "a private node of {} on {}: {why}",
-            installation.folder().display(),
-            nodes.addresses()[0]
+            "a private node of the RabbitMQ in {}: {why}",
+            installation.folder().display()
         ),
         management: nodes.management().first().copied(),
         started: Started::Nodes(nodes),
