@@ -1,6 +1,5 @@
-//! Claims as written, and whether what they speak of is measured at all.
+//! Claims as written, and which variants they bind. Whether what they speak of is measured there is `measured`'s to say.
 
-use super::Scenario;
 use super::document::{Node, Table, Tree};
 use super::matrix::Axis;
 use super::reader::{Located, Reader, mismatch};
@@ -163,6 +162,3 @@ fn gather(
         });
     }
 }
-
-/// Refuses claims about what is not measured in a variant that they bind.
-pub(super) fn check(_scenario: &Scenario, _problems: &mut Problems) {}
