@@ -20,6 +20,8 @@ mod measured;
 mod path;
 mod reader;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
