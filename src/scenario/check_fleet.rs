@@ -301,7 +301,10 @@ fn shared_connections(
     if written.value > count_value {
         let at = connections.at(table);
         problems.push(at.problem(
-            format!("{} connections for {count_value} {what}", written.value),
+            format!(
+                "{} connections for `count = {count_value}` of these {what}",
+                written.value
+            ),
             format!("at most {count_value}: a connection without {what} does nothing"),
         ));
     }

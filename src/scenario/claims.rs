@@ -43,12 +43,15 @@ pub(super) fn read(root: &Table, axes: &[Axis], problems: &mut Problems) -> Vec<
                     reader.missing("claim", "`{ claim = \"..\", where = { .. } }`");
                     return None;
                 };
-                let conditions = match reader.node("where") {
+                let condition = reader.node("where");
+                let before = problems.errors();
+                let conditions = match condition {
                     Some(node) => conditions(node, axes, problems),
                     None => Vec::new(),
                 };
                 let claim = claim(text, problems)?;
-                Some(ClaimSetting { claim, conditions })
+                // With a bad `where` it is not known which variants are meant.
+                (problems.errors() == before).then_some(ClaimSetting { claim, conditions })
             }
             _ => Some(ClaimSetting {
                 claim: claim(item, problems)?,

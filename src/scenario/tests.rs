@@ -489,3 +489,87 @@ proptest! {
         let _ = parse(Path::new("a.toml"), &bytes, &[]);
     }
 }
+
+/// The fenced TOML blocks of the reference; what a block leaves out (queue, producers, consumers) is put behind it.
+fn reference_blocks() -> Vec<String> {
+    let reference = include_str!("../../scenarios/README.md");
+    reference
+        .split("```toml\n")
+        .skip(1)
+        .map(|part| {
+            let mut block = part.split("```").next().unwrap().to_owned();
+            for (header, rest) in [
+                ("[[queue]]", "name = \"tasks\""),
+                (
+                    "[[producers]]",
+                    "name = \"api\"\nrate = \"1k/s\"\nto = { queue = \"tasks\" }",
+                ),
+                ("[[consumers]]", "name = \"workers\"\nfrom = \"tasks\""),
+            ] {
+                if !block.contains(header) {
+                    block.push_str(&format!("\n{header}\n{rest}\n"));
+                }
+            }
+            block
+        })
+        .collect()
+}
+
+#[test]
+fn every_example_in_the_reference_is_a_scenario() {
+    let blocks = reference_blocks();
+    assert_eq!(blocks.len(), 7);
+    for block in blocks {
+        let scenario = good(&block);
+        assert!(
+            scenario.warnings.is_empty(),
+            "{block}\n{}",
+            scenario.warnings
+        );
+        assert!(!resolve(&scenario, &choices()).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn the_reference_has_every_key_that_the_reader_knows() {
+    let reference = include_str!("../../scenarios/README.md");
+    for (table, keys) in super::settings::TABLES {
+        for key in *keys {
+            let known = reference.contains(&format!("`{key}`"))
+                || (*table == "producers.confirms"
+                    || *table == "consumers.ack"
+                    || *table == "producers.to")
+                    && reference.contains(&format!("{{ {key} = "));
+            let bound =
+                *table == "queue.bind" && reference.contains("`{ exchange, key, arguments }`");
+            assert!(
+                known || bound,
+                "`{key}` of {table} is not in scenarios/README.md"
+            );
+        }
+    }
+    for total in crate::claim::Total::ALL {
+        assert!(
+            reference.contains(&format!("`{}`", total.as_str())),
+            "{total:?}"
+        );
+    }
+}
+
+#[test]
+fn every_shipped_scenario_resolves_without_a_warning() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let files = super::find(&[folder]).unwrap();
+    assert!(files.len() >= 2);
+    for file in files {
+        let scenario = super::read(&file, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(scenario.warnings.is_empty(), "{}", scenario.warnings);
+        resolve(&scenario, &choices()).unwrap();
+    }
+}
+
+#[test]
+fn what_is_odd_but_possible_is_a_warning() {
+    let text = "[connection]\nuris = [\"amqp://u:hush@h/\"]\n[[exchange]]\nname = \"x\"\nkind = \"direct\"\n[[queue]]\nname = \"q\"\n[[producers]]\nname = \"p\"\nmandatory = true\nto = { exchange = \"x\", key = \"k\" }\n[[consumers]]\nname = \"c\"\nfrom = \"q\"\nack = \"auto\"\nprefetch = 5";
+    insta::assert_snapshot!("warnings", good(text).warnings);
+}
