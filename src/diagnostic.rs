@@ -361,7 +361,7 @@ mod tests {
         let problem = Problem::new(&source, 12..21, "unknown key `prsistent`", "another")
             .help("did you mean `persistent`?");
         assert_eq!((problem.line, problem.column), (2, 1));
-        insta::assert_snapshot!(Problems::from(problem), @r"");
+        insta::assert_snapshot!("one_problem", Problems::from(problem));
     }
 
     #[test]

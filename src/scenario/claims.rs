@@ -1,6 +1,5 @@
-//! Claims as written, and whether what they speak of is measured at all.
+//! Claims as written, and which variants they bind. Whether what they speak of is measured there is `measured`'s to say.
 
-use super::Scenario;
 use super::document::{Node, Table, Tree};
 use super::matrix::Axis;
 use super::reader::{Located, Reader, mismatch};
@@ -44,12 +43,15 @@ pub(super) fn read(root: &Table, axes: &[Axis], problems: &mut Problems) -> Vec<
                     reader.missing("claim", "`{ claim = \"..\", where = { .. } }`");
                     return None;
                 };
-                let conditions = match reader.node("where") {
+                let condition = reader.node("where");
+                let before = problems.errors();
+                let conditions = match condition {
                     Some(node) => conditions(node, axes, problems),
                     None => Vec::new(),
                 };
                 let claim = claim(text, problems)?;
-                Some(ClaimSetting { claim, conditions })
+                // With a bad `where` it is not known which variants are meant.
+                (problems.errors() == before).then_some(ClaimSetting { claim, conditions })
             }
             _ => Some(ClaimSetting {
                 claim: claim(item, problems)?,
@@ -163,6 +165,3 @@ fn gather(
         });
     }
 }
-
-/// Refuses claims about what is not measured in a variant that they bind.
-pub(super) fn check(_scenario: &Scenario, _problems: &mut Problems) {}

@@ -218,6 +218,14 @@ fn replaced(node: Node, at: &Place) -> Node {
 }
 
 fn syntax_problem(source: &Arc<Source>, span: Range<usize>, message: &str) -> Problem {
+    if message == "duplicate key" {
+        return Problem::new(
+            source,
+            span,
+            "a key for a second time",
+            "each key once in a table",
+        );
+    }
     let mut parts = message.split(", expected ");
     let found = parts.next().unwrap_or(message);
     let expected = parts.next().unwrap_or("TOML (https://toml.io)");

@@ -8,20 +8,26 @@
 
 mod broker;
 mod check;
+mod check_fleet;
 mod claims;
 pub mod defaults;
 mod document;
 mod find;
 mod fleet;
+mod load;
 mod matrix;
+mod measured;
 mod path;
 mod reader;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use find::find;
+pub use load::{LoadAck, LoadConfirms, LoadOptions, example_from};
 
 pub(crate) use claims::ClaimSetting;
 pub(crate) use document::Node;
@@ -204,7 +210,7 @@ pub fn parse(file: &Path, text: &[u8], overrides: &[Override]) -> Result<Scenari
         document,
     };
     matrix::check(&scenario, &mut problems);
-    claims::check(&scenario, &mut problems);
+    measured::check(&scenario, &mut problems);
     scenario.warnings = problems.clone().sorted();
     problems.or(scenario)
 }
