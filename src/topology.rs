@@ -158,6 +158,16 @@ impl Topology {
         self.exchanges.iter().find(|exchange| exchange.name == name)
     }
 
+    /// The bindings that a run makes. Between an exchange and a queue that both exist already, a binding only says what is
+    /// there.
+    pub fn own_bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.bindings.iter().filter(|binding| {
+            let exchange = self.exchange(&binding.exchange).is_some_and(|e| e.existing);
+            let queue = self.queue(&binding.queue).is_some_and(|(_, q)| q.existing);
+            !(exchange && queue)
+        })
+    }
+
     /// The exchange and key under which the broker knows `target`.
     pub fn on_broker(&self, target: &Target) -> (String, String) {
         if target.exchange.is_empty() {

@@ -31,6 +31,8 @@ pub struct Layout {
 pub struct SubscriptionPlan {
     /// The queue's name in the scenario, and for a stream the consumer's number.
     pub name: String,
+    /// The queue's name in the scenario.
+    pub queue: String,
     /// Its name on the broker.
     pub broker_name: String,
     /// Somebody in this run consumes from it.
@@ -135,6 +137,7 @@ impl Plan {
                 by_queue[index].push(layout.subscriptions.len());
                 layout.subscriptions.push(SubscriptionPlan {
                     name,
+                    queue: queue.name.clone(),
                     broker_name: queue.broker_name.clone(),
                     consumed: consumers > 0,
                     own: !queue.existing,

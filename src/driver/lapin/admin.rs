@@ -188,7 +188,7 @@ impl Admin for LapinAdmin {
         for queue in &topology.queues {
             self.declare_queue(queue)?;
         }
-        for binding in &topology.bindings {
+        for binding in topology.own_bindings() {
             self.bind(topology, binding)?;
         }
         Ok(())
