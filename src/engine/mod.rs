@@ -1,7 +1,7 @@
 //! Drives one plan over one driver: state machines, the loop that drives them, phases, and the account at the end.
 //!
 //! Knows targets and sources only by number; what they are on the broker is the plan's and the driver's business. Called
-//! by `campaign` for real runs, and by tests through the simulator on a scripted clock.
+//! by `campaign` for real runs, and by tests through the [`simulator`] on a scripted clock.
 
 mod balance;
 mod consumer;
@@ -10,7 +10,11 @@ mod coordinator;
 mod crew;
 mod pacer;
 mod producer;
+pub mod simulator;
 mod worker;
+
+#[cfg(test)]
+mod tests;
 
 use crate::driver::{BrokerIdentity, Capabilities};
 use crate::results::{Censored, LimitWindows, Measured, Stop, Subscription, TimeAccount, Totals};

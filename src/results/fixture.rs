@@ -293,6 +293,7 @@ fn variant(plan: Plan, shape: &Shape, streams: Vec<Stream>, variants: usize) -> 
         }],
         totals: Some(totals),
         censored: Vec::new(),
+        limits: vec![],
         series: Vec::new(),
         gates: Vec::new(),
         verdict: None,

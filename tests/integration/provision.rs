@@ -27,7 +27,7 @@ pub(crate) fn installation() -> Installation {
     .expect("a RabbitMQ to test with; scripts/test installs one")
 }
 
-fn private_node() -> Provisioned {
+pub(crate) fn private_node() -> Provisioned {
     let request = Request {
         source: Source::Local(Some(installation().folder().to_owned())),
         named: None,
