@@ -230,19 +230,18 @@ fn throughput(claim: &Claim, limit: f64, variant: &VariantRun) -> Finding {
     let enough = u128::from(done) * 1000 >= u128::from(due) * u128::from(ENOUGH_PER_MILLE);
     let share = figure::share(done, due);
     let drain = variant.plan.timing.drain;
-    let verb = if claim.holds(planned, limit) {
-        "covers"
-    } else {
-        "is less than"
-    };
-    finding(
-        enough && claim.holds(planned, limit),
-        format!(
-            "the planned {} {verb} the claim, and {share} of what was due was {word} within the drain limit of {drain} \
-             (at least 99.5% is asked for)",
-            figure::rate(planned)
+    let planned_shown = figure::rate(planned);
+    let reason = match (claim.holds(planned, limit), enough) {
+        (false, _) => format!("the planned {planned_shown} is less than the claim"),
+        (true, true) => format!(
+            "the planned {planned_shown} covers the claim, and {share} of what was due was {word} within the drain \
+             limit of {drain}"
         ),
-    )
+        (true, false) => format!(
+            "only {share} of what was due was {word} within the drain limit of {drain}, and 99.5% is asked for"
+        ),
+    };
+    finding(enough && claim.holds(planned, limit), reason)
 }
 
 /// The rate that the scenario asks for, over all fleets; none where a fleet has none.

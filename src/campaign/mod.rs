@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::analysis;
 use crate::clock;
 use crate::driver::amqp::Amqp;
+use crate::driver::lapin::Lapin;
 use crate::driver::{Capabilities, ConnectOptions, Driver};
 use crate::engine::{self, Outcome, StopSignal};
 use crate::plan::{DriverKind, Plan};
@@ -98,7 +99,7 @@ fn run_one(
     };
     let outcome = match plan.driver {
         DriverKind::Amqp => engine::run(&Amqp::new(options(plan)), plan, stop, &mut scribe),
-        DriverKind::Lapin => engine::run(&Amqp::new(options(plan)), plan, stop, &mut scribe), // LAPIN-SEAM
+        DriverKind::Lapin => engine::run(&Lapin::new(options(plan)), plan, stop, &mut scribe),
     };
     let Scribe {
         writer,
@@ -206,7 +207,7 @@ fn headline(plans: &[Plan], index: usize) -> String {
 fn capabilities(plan: &Plan) -> Capabilities {
     match plan.driver {
         DriverKind::Amqp => Amqp::new(options(plan)).capabilities(),
-        DriverKind::Lapin => Amqp::new(options(plan)).capabilities(), // LAPIN-SEAM
+        DriverKind::Lapin => Lapin::new(options(plan)).capabilities(),
     }
 }
 

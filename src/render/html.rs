@@ -4,13 +4,13 @@ use askama::Template;
 
 use super::RenderError;
 use super::chart::Chart;
-use super::sheet::{Grid, Sheet, Side, compose, spaced};
+use super::sheet::{Grid, Sheet, Side, compose, printable, spaced};
 use crate::results::RunRecord;
 
 #[derive(Template)]
 #[template(path = "report.html", escape = "html")]
 struct Page<'a> {
-    title: &'a str,
+    title: String,
     tone: &'static str,
     sheet: &'a Sheet,
     overview: Option<&'a Chart>,
@@ -83,7 +83,7 @@ pub(super) fn page(record: &RunRecord, charts: &[Chart]) -> Result<String, Rende
         });
     }
     let page = Page {
-        title: &run.title,
+        title: printable(&run.title),
         tone: match sheet.verdict.0 {
             "PASS" => "pass",
             "FAIL" => "fail",

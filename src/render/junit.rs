@@ -6,7 +6,7 @@
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::RenderError;
-use super::sheet::{loops, standing, verdict_word};
+use super::sheet::{loops, printable, standing, verdict_word};
 use crate::results::{ClaimResult, Run, VariantRun, Verdict};
 
 /// The whole file.
@@ -71,10 +71,4 @@ fn case(run: &Run, claim: &ClaimResult) -> TestCase {
         }
     }
     case
-}
-
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }

@@ -1,6 +1,6 @@
 //! The report for merge requests and wikis: GitHub-flavoured Markdown, every word of users' escaped.
 
-use super::sheet::{Grid, Side, compose};
+use super::sheet::{Grid, Side, compose, printable};
 use crate::results::RunRecord;
 
 /// The report as Markdown, ending in a line's end.
@@ -9,7 +9,7 @@ pub fn report(record: &RunRecord) -> String {
     let (word, sentence) = &sheet.verdict;
     let mut text = format!(
         "# {word}: {}\n\n{}.\n\n",
-        escaped(&record.run.title),
+        escaped(&printable(&record.run.title)),
         escaped(sentence)
     );
     for (name, value) in sheet.facts.iter().skip(1) {
@@ -80,7 +80,6 @@ fn escaped(text: &str) -> String {
                 escaped.push('\\');
                 escaped.push(c);
             }
-            c if c.is_control() => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
     }

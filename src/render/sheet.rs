@@ -66,7 +66,7 @@ const fn right(name: &'static str) -> Column {
 /// Composes the report of a run.
 pub(super) fn compose(record: &RunRecord) -> Sheet {
     let run = &record.run;
-    Sheet {
+    let mut sheet = Sheet {
         verdict: (verdict_word(run.verdict), headline(run)),
         facts: facts(run),
         claims: claims(run),
@@ -81,7 +81,43 @@ pub(super) fn compose(record: &RunRecord) -> Sheet {
         health: health(run),
         failed_gates: failed_gates(run),
         notes: notes(run),
+    };
+    sheet.make_printable();
+    sheet
+}
+
+impl Sheet {
+    fn make_printable(&mut self) {
+        let grids = [
+            &mut self.claims,
+            &mut self.variants,
+            &mut self.ledger,
+            &mut self.health,
+            &mut self.failed_gates,
+        ];
+        let facts = self.facts.iter_mut().map(|(_, value)| value);
+        let mut texts: Vec<&mut String> = facts.chain(&mut self.notes).collect();
+        for grid in grids.into_iter().chain(&mut self.times) {
+            texts.push(&mut grid.title);
+            texts.extend(grid.rows.iter_mut().flatten());
+        }
+        for text in texts {
+            *text = printable(text);
+        }
     }
+}
+
+/// Control characters other than line ends become U+FFFD: users' words must not steer a terminal, and XML has no place
+/// for them, escaped or not.
+pub(super) fn printable(text: &str) -> String {
+    let visible = |c: char| {
+        if c.is_control() && c != '\n' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(visible).collect()
 }
 
 /// The word of a verdict, `NO CLAIMS` where there is none.
@@ -114,8 +150,12 @@ fn headline(run: &Run) -> String {
         None => "nothing was claimed, so nothing was judged".to_owned(),
         Some(Verdict::Pass) => format!("{} {} kept", of(all), were(all)),
         Some(Verdict::Fail) => {
-            let n = count(Verdict::Fail);
-            format!("{} {} broken", of(n), were(n))
+            let (n, invalid) = (count(Verdict::Fail), count(Verdict::Invalid));
+            let also = match invalid {
+                0 => String::new(),
+                invalid => format!(", and {invalid} could not be judged"),
+            };
+            format!("{} {} broken{also}", of(n), were(n))
         }
         Some(Verdict::Invalid) => {
             let n = count(Verdict::Invalid);
@@ -151,10 +191,13 @@ fn facts(run: &Run) -> Vec<(String, String)> {
     if let Some(about) = &run.about {
         facts.push(("About".to_owned(), about.clone()));
     }
-    let ended = run.ended.as_deref().unwrap_or("not ended");
+    let time = match &run.ended {
+        Some(ended) => format!("{} to {ended}", run.started),
+        None => format!("{}, did not come to its end", run.started),
+    };
     facts.extend(
         [
-            ("Time", format!("{} to {ended}", run.started)),
+            ("Time", time),
             (
                 "Broker",
                 format!("{identity} at {}", broker.addresses.join(", ")),

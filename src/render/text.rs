@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::sheet::{Grid, Sheet, Side, compose};
 use crate::results::RunRecord;
@@ -40,12 +40,7 @@ pub fn report(record: &RunRecord, options: &TextOptions) -> String {
     } = compose(record);
     let mut text = format!("{word}: {sentence}.\n\n");
     for (name, value) in &facts {
-        push_wrapped(
-            &mut text,
-            &format!("{name:<10} "),
-            &printable(value),
-            options.width,
-        );
+        push_wrapped(&mut text, &format!("{name:<10} "), value, options.width);
     }
     let mut grids = vec![&claims, &variants];
     if let [only] = times.as_slice() {
@@ -58,7 +53,7 @@ pub fn report(record: &RunRecord, options: &TextOptions) -> String {
     if !notes.is_empty() {
         text.push_str("\nNotes\n");
         for note in &notes {
-            push_wrapped(&mut text, "- ", &printable(note), options.width);
+            push_wrapped(&mut text, "- ", note, options.width);
         }
     }
     if let Some(folder) = &options.folder {
@@ -77,38 +72,25 @@ fn push_grid(text: &mut String, grid: &Grid, width: u16) {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(width)
         .set_header(grid.columns.iter().map(|column| column.name))
-        .add_rows(
-            grid.rows
-                .iter()
-                .map(|row| row.iter().map(|cell| printable(cell))),
-        );
+        .add_rows(grid.rows.clone());
     for (column, spec) in table.column_iter_mut().zip(&grid.columns) {
         column.set_padding((0, 2));
+        // A claim reads badly when it is broken into lines.
+        if spec.name == "Claim" {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
         if spec.side == Side::Right {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    text.push_str(&format!("\n{}\n", printable(&grid.title)));
+    text.push_str(&format!("\n{}\n", grid.title));
     for line in table.trim_fmt().lines() {
         text.push_str(line.trim_end());
         text.push('\n');
     }
     if !grid.caption.is_empty() {
-        push_wrapped(text, "", &printable(&grid.caption), width);
+        push_wrapped(text, "", &grid.caption, width);
     }
-}
-
-/// Users' words must not steer the terminal: control characters other than line ends are replaced.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
 }
 
 /// Breaks at spaces; continued lines are indented as far as the lead is wide.

@@ -410,25 +410,7 @@ pub(crate) fn bad_day() -> RunRecord {
         count: 300,
     }];
 
-    let mut many = streams();
-    many.push(Stream {
-        fleet: HOSTILE.into(),
-        queue: Some("send.email".into()),
-    });
-    let name = "key=<script>alert(1)</script>,size=\"16KiB\"";
-    let hostile = plan(
-        1,
-        name,
-        &[("key", HOSTILE), ("size", "16KiB")],
-        &["throughput >= 950/s"],
-    );
-    let mut second = variant(hostile, &late, many.clone(), 4);
-    second.time_account[0].window_ns = 0;
-    let totals = second.totals.as_mut().expect("set above");
-    totals.planned += 1;
-    totals.corrupt = 2;
-    totals.out_of_range = 1;
-
+    let (second, many) = harness_late(&late);
     let mut unpaced = plan(
         2,
         "rate=none",
@@ -437,16 +419,7 @@ pub(crate) fn bad_day() -> RunRecord {
     );
     unpaced.producers[0].rate = None;
     let third = variant(unpaced, &closed, streams(), 4);
-
-    let mut fourth = variant(
-        plan(3, "size=64B", &[("size", "64B")], &["delivery.max < 1s"]),
-        &killed,
-        streams(),
-        4,
-    );
-    fourth.stop = Stop::Unfinished;
-    fourth.totals = None;
-    fourth.measured = None;
+    let fourth = unfinished(&killed);
 
     let mut whole = run(HOSTILE, vec![first, second, third, fourth]);
     whole.ended = None;
@@ -461,4 +434,40 @@ pub(crate) fn bad_day() -> RunRecord {
         ],
         run: whole,
     }
+}
+
+fn harness_late(late: &Shape) -> (VariantRun, Vec<Stream>) {
+    let mut many = streams();
+    many.push(Stream {
+        fleet: HOSTILE.into(),
+        queue: Some("send.email".into()),
+    });
+    let name = "key=<script>alert(1)</script>,size=\"16KiB\"";
+    let hostile = plan(
+        1,
+        name,
+        &[("key", HOSTILE), ("size", "16KiB")],
+        &["throughput >= 950/s"],
+    );
+    let mut second = variant(hostile, late, many.clone(), 4);
+    second.time_account[0].window_ns = 0;
+    let totals = second.totals.as_mut().expect("set above");
+    totals.planned += 1;
+    totals.corrupt = 2;
+    totals.out_of_range = 1;
+
+    (second, many)
+}
+
+fn unfinished(killed: &Shape) -> VariantRun {
+    let mut fourth = variant(
+        plan(3, "size=64B", &[("size", "64B")], &["delivery.max < 1s"]),
+        killed,
+        streams(),
+        4,
+    );
+    fourth.stop = Stop::Unfinished;
+    fourth.totals = None;
+    fourth.measured = None;
+    fourth
 }

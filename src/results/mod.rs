@@ -26,3 +26,6 @@ pub use load::load;
 pub use run::*;
 pub use series::{Accumulator, stream_tags};
 pub use store::{Store, VariantWriter, variant_folder};
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axis::Axis;
+use crate::render::sheet::printable;
 
 /// What went wrong while drawing.
 pub(super) type DrawError = Box<dyn std::error::Error + Send + Sync>;
@@ -126,7 +127,8 @@ impl<'a> Canvas<'a> {
         }
         let frame = Frame {
             left: room.left + label_width + 8,
-            top: room.top + TEXT_SIZE + 8,
+            // Above the data: the axis' name and, where there are any, the names of the shades.
+            top: room.top + TEXT_SIZE + if shades.is_empty() { 8 } else { 24 },
             // The last label stands in the middle under its mark: half of it must fit.
             right: room.right - 24,
             bottom: room.bottom - 2 * TEXT_SIZE - 16,
@@ -138,8 +140,8 @@ impl<'a> Canvas<'a> {
             self.area
                 .draw(&Rectangle::new(corners, SHADE.filled()))
                 .map_err(text_error)?;
-            if self.text_width(name, TEXT_SIZE)? + 8 < right - left {
-                self.faint(name, (left + 4, frame.top + 9), Align::Left)?;
+            if self.text_width(name, TEXT_SIZE)? < right - left {
+                self.faint(name, (left, frame.top - 9), Align::Left)?;
             }
         }
         for (tick, label) in &y.ticks {
@@ -302,13 +304,6 @@ impl Frame {
     pub(super) fn y(&self, axis: &Axis, value: f64) -> i32 {
         self.bottom - (axis.place(value) * f64::from(self.bottom - self.top)).round() as i32
     }
-}
-
-/// XML has no place for control characters, escaped or not.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }
 
 fn text_error(error: impl std::fmt::Display) -> DrawError {

@@ -2,7 +2,7 @@
 //! back cannot hide it.
 
 use super::axis::{Axis, short_time};
-use super::canvas::{BLUE, Canvas, DrawError, Ink, ORANGE};
+use super::canvas::{BLUE, Canvas, DrawError, Frame, Ink, ORANGE};
 use super::over_time::shown_series;
 use crate::analysis::{figure, quantile_at};
 use crate::record::Series;
@@ -10,6 +10,17 @@ use crate::results::{Quantile, VariantRun, VariantSeries};
 
 const SIZE: (u32, u32) = (900, 420);
 const POINTS: u32 = 400;
+
+const RESPONSE: Ink = Ink {
+    name: "response time (from due)",
+    color: BLUE,
+    width: 4,
+};
+const SERVICE: Ink = Ink {
+    name: "service time (from sending)",
+    color: ORANGE,
+    width: 2,
+};
 
 /// Draws response over service time, to delivery or, where nothing was delivered, to the confirm.
 pub(super) fn draw(
@@ -29,49 +40,29 @@ pub(super) fn draw(
             [Series::DeliveryResponse, Series::DeliveryService],
         )
     };
-    let inks = [
-        Ink {
-            name: "response time (from due)",
-            color: BLUE,
-            width: 4,
-        },
-        Ink {
-            name: "service time (from sending)",
-            color: ORANGE,
-            width: 2,
-        },
-    ];
-    let mut lines = Vec::new();
-    let mut never = 0;
-    let mut count = 0;
-    for (kind, ink) in kinds.into_iter().zip(inks) {
-        let summary = variant
+    let mut lines: Vec<(Ink, Vec<(f64, f64)>)> = Vec::new();
+    let of_all = |kind| {
+        variant
             .series
             .iter()
-            .find(|s| s.series == kind && s.stream.is_none());
-        let part = series
-            .histograms
-            .iter()
-            .find(|p| p.series == kind && p.stream.is_none());
-        let (Some(summary), Some(part)) = (summary, part) else {
-            continue;
-        };
-        never = never.max(summary.censored);
-        count = count.max(summary.count + summary.censored);
-        lines.push((ink, part, summary.censored));
-    }
+            .find(|s| s.series == kind && s.stream.is_none())
+    };
+    let summaries = || kinds.into_iter().filter_map(of_all);
+    let never = summaries().map(|s| s.censored).max().unwrap_or(0);
+    let count = summaries().map(|s| s.count + s.censored).max().unwrap_or(0);
     // The last rank that there is: 99.9 for a thousand messages.
     let last = 100.0 * (1.0 - 1.0 / (count.max(1) as f64));
     let x = Axis::percentile("percentile of messages due in the measure phase", last);
-    let lines: Vec<(Ink, Vec<(f64, f64)>)> = lines
-        .into_iter()
-        .map(|(ink, part, censored)| {
-            (
-                ink,
-                points(&x, |p| quantile_at(Some(&part.histogram), censored, p, 0)),
-            )
-        })
-        .collect();
+    for (kind, ink) in kinds.into_iter().zip([RESPONSE, SERVICE]) {
+        let recorded = series
+            .histograms
+            .iter()
+            .find(|p| p.series == kind && p.stream.is_none());
+        if let (Some(summary), Some(part)) = (of_all(kind), recorded) {
+            let at = |p| quantile_at(Some(&part.histogram), summary.censored, p, 0);
+            lines.push((ink, points(&x, at)));
+        }
+    }
 
     let mut svg = String::new();
     let canvas = Canvas::new(&mut svg, SIZE)?;
@@ -96,20 +87,40 @@ pub(super) fn draw(
     if values.is_empty() {
         canvas.nothing(room, "no times were recorded in the measure phase")?;
     } else {
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let least = values
+            .iter()
+            .copied()
+            .fold(f64::INFINITY, f64::min)
+            .max(1.0);
         let most = values.iter().copied().fold(0.0, f64::max);
-        let y = Axis::log("time (log scale)", least.max(1.0), most, short_time);
-        let frame = canvas.axes(room, &x, &y, &[])?;
-        for (ink, points) in &lines {
-            let points: Vec<_> = points
-                .iter()
-                .map(|(p, ns)| (frame.x(&x, *p), frame.y(&y, *ns)))
-                .collect();
-            canvas.line(&points, ink)?;
-        }
+        plot(
+            &canvas,
+            room,
+            &x,
+            &Axis::log("time (log scale)", least, most, short_time),
+            &lines,
+        )?;
     }
     canvas.finish()?;
     Ok(svg)
+}
+
+fn plot(
+    canvas: &Canvas<'_>,
+    room: Frame,
+    x: &Axis,
+    y: &Axis,
+    lines: &[(Ink, Vec<(f64, f64)>)],
+) -> Result<(), DrawError> {
+    let frame = canvas.axes(room, x, y, &[])?;
+    for (ink, points) in lines {
+        let points: Vec<_> = points
+            .iter()
+            .map(|(p, ns)| (frame.x(x, *p), frame.y(y, *ns)))
+            .collect();
+        canvas.line(&points, ink)?;
+    }
+    Ok(())
 }
 
 /// The curve at points that are spread evenly over the axis, as far as there are answers.

@@ -61,8 +61,8 @@ pub(super) fn draw(run: &Run) -> Result<String, DrawError> {
         .iter()
         .flat_map(headline_series)
         .filter_map(|(_, summary)| match summary?.p95 {
-            Quantile::Ns(ns) => Some(ns.max(1)),
-            Quantile::Above(_) | Quantile::None => None,
+            Quantile::Ns(ns) | Quantile::Above(ns) if ns > 0 => Some(ns),
+            _ => None,
         })
         .collect();
     let least = times.iter().min().copied().unwrap_or(1_000_000) as f64;
@@ -167,8 +167,8 @@ fn dots(
     for (summary, ink, radius) in both {
         let Some(summary) = summary else { continue };
         let at = match summary.p95 {
-            Quantile::Ns(ns) => frame.x(axis, ns as f64),
-            Quantile::Above(_) => frame.right,
+            Quantile::Above(0) => frame.right,
+            Quantile::Ns(ns) | Quantile::Above(ns) => frame.x(axis, ns as f64),
             Quantile::None => continue,
         };
         canvas.dot((at, middle), radius, ink.color)?;
