@@ -83,16 +83,19 @@ pub(crate) fn read_all(
 ) -> Result<Vec<Scenario>, Failure> {
     let mut problems = Problems::new();
     let mut scenarios = Vec::new();
-    match scenario::find(paths) {
-        Ok(files) => {
-            for file in files {
-                match scenario::read(&file, overrides) {
-                    Ok(scenario) => scenarios.push(scenario),
-                    Err(found) => problems.extend(found),
+    // One path at a time: what is wrong with one must not hide what is wrong with the others.
+    for path in paths {
+        match scenario::find(std::slice::from_ref(path)) {
+            Ok(files) => {
+                for file in files {
+                    match scenario::read(&file, overrides) {
+                        Ok(scenario) => scenarios.push(scenario),
+                        Err(found) => problems.extend(found),
+                    }
                 }
             }
+            Err(found) => problems.extend(found),
         }
-        Err(found) => problems.extend(found),
     }
     let scenarios = problems
         .or(scenarios)

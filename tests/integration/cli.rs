@@ -193,7 +193,6 @@ fn all_problems_of_all_files_are_told_at_once_and_end_with_2() {
             .arg("/nonexistent.toml"),
         2,
     );
-    let said = said + &stderr_of_failure(mqbench().arg("check").args([&one, &two]), 2);
     for part in [
         "/nonexistent.toml",
         "one.toml:2",
@@ -378,4 +377,66 @@ fn a_killed_run_leaves_its_intervals_and_no_broker() {
         rows.lines().count() > 1,
         "a header and the intervals so far: {rows}"
     );
+}
+
+#[test]
+fn what_a_killed_run_left_on_a_broker_is_shown_and_deleted_after_a_yes() {
+    let broker = crate::provision::private_node();
+    let nodes = broker.nodes().unwrap();
+    let address = format!("amqp://guest:guest@127.0.0.1:{}/", broker.addresses[0].port);
+    let folder = Folder::new("leftovers");
+    let mut child = mqbench()
+        .args(["run", "--set", "timing.measure=60s", "--out"])
+        .arg(&folder.0)
+        .arg(shipped("quick.toml"))
+        .env("MQBENCH_BROKER", &address)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("offered") {
+        assert!(
+            stderr.read_line(&mut said).unwrap() > 0,
+            "it ended early: {said}"
+        );
+    }
+    nodes.control(0, &["eval", "rabbit_amqqueue:declare(rabbit_misc:r(<<\"/\">>, queue, <<\"somebodys\">>), true, false, [], none, <<\"test\">>)."]).unwrap();
+    let clean = |more: &[&str]| {
+        let mut command = mqbench();
+        command
+            .args(["clean", "--out"])
+            .arg(&folder.0)
+            .args(more)
+            .env("MQBENCH_BROKER", &address);
+        command
+    };
+    let queues = || nodes.control(0, &["list_queues", "name"]).unwrap();
+    assert!(queues().contains("quick"), "{}", queues());
+    // While the run goes on its names are left alone.
+    clean(&["--yes"]).assert().success();
+    assert!(queues().contains("quick"), "{}", queues());
+
+    signal(&child, "-KILL");
+    child.wait().unwrap();
+    let asked = clean(&[]).assert().code(1).get_output().stdout.clone();
+    assert!(
+        String::from_utf8_lossy(&asked).contains("queue quick"),
+        "{asked:?}"
+    );
+    assert!(queues().contains("quick"), "{}", queues());
+    clean(&["--yes"]).assert().success();
+    assert!(
+        !queues().contains("quick") && queues().contains("somebodys"),
+        "{}",
+        queues()
+    );
+    let again = clean(&["--yes"])
+        .assert()
+        .success()
+        .get_output()
+        .stdout
+        .clone();
+    assert!(again.is_empty(), "{again:?}");
 }

@@ -27,7 +27,7 @@ pub(crate) fn installation() -> Installation {
     .expect("a RabbitMQ to test with; scripts/test installs one")
 }
 
-fn private_node() -> Provisioned {
+pub(crate) fn private_node() -> Provisioned {
     let request = Request {
         source: Source::Local(Some(installation().folder().to_owned())),
         named: None,
@@ -77,6 +77,13 @@ fn listening_addresses(processes: &BTreeSet<u32>) -> Vec<String> {
         .collect()
 }
 
+fn process_group(pid: u32) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name stands in brackets and may hold anything; then state, parent, group.
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    rest.split_whitespace().nth(2).unwrap().to_owned()
+}
+
 fn is_loopback(kernel_address: &str) -> bool {
     let address = kernel_address.split(':').next().unwrap_or_default();
     // Words in the byte order of the machine: 127.0.0.1 and ::1.
@@ -117,6 +124,11 @@ fn a_private_node_listens_on_loopback_only_and_is_gone_when_dropped() {
     let folder = nodes.folder().to_owned();
     let processes = processes_of(&folder);
     let listening = listening_addresses(&processes);
+    // A Ctrl-C at the terminal goes to the whole group of the one that it is meant for; the node must outlive it.
+    let own_group = process_group(std::process::id());
+    for pid in &processes {
+        assert_ne!(process_group(*pid), own_group, "process {pid}");
+    }
     // AMQP, distribution, management, Prometheus, port mapper.
     assert!(listening.len() >= 5, "{listening:?}");
     for address in &listening {
