@@ -60,7 +60,12 @@ impl FromStr for Address {
             tls: uri.scheme == AMQPScheme::AMQPS,
             host: uri.authority.host,
             port: uri.authority.port,
-            vhost: uri.vhost,
+            // Strictly `amqp://host/` names the virtual host with the empty name; whoever writes it means the default.
+            vhost: if uri.vhost.is_empty() {
+                "/".into()
+            } else {
+                uri.vhost
+            },
             user: uri.authority.userinfo.username,
             password: uri.authority.userinfo.password,
         })
@@ -131,6 +136,14 @@ mod tests {
             .parse::<Address>()
             .expect_err("a bad port");
         assert!(!wrong.to_string().contains("s3cret"), "{wrong}");
+    }
+
+    #[test]
+    fn a_bare_slash_means_the_default_virtual_host() {
+        let address: Address = "amqp://guest:guest@localhost:5672/"
+            .parse()
+            .expect("a good URI");
+        assert_eq!(address.vhost, "/");
     }
 
     #[test]

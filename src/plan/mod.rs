@@ -4,7 +4,16 @@
 //! printed, compared, stored in the record and made by hand in a test. Made by [`resolve`], driven by `engine`, read by
 //! everyone right of the record.
 
+mod layout;
+mod matrix;
+mod outlook;
+mod resolve;
+
 use serde::{Deserialize, Serialize};
+
+pub use layout::{Layout, ProducerPlan, SubscriptionPlan, WorkerPlan, time_series};
+pub use outlook::{Outlook, outlook};
+pub use resolve::{Choices, ManyRuns, resolve, suffix};
 
 use crate::address::{Address, Tls};
 use crate::claim::Claim;

@@ -3,6 +3,9 @@
 //!
 //! Knows producers and sources only by number. Filled by the engine's state machines, collected by its coordinator.
 
+pub mod ledger;
+pub mod recorder;
+
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +189,8 @@ pub struct Interval {
 /// What observers of a run (progress, store) are told.
 #[derive(Debug, Clone)]
 pub enum RunEvent {
+    /// A run begins; the text tells it from the others.
+    Begin(String),
     /// A phase began; it is expected to last so many ns, where that is known.
     Phase(Phase, Option<u64>),
     /// An interval is complete.

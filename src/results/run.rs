@@ -196,6 +196,9 @@ pub struct VariantRun {
     pub subscriptions: Vec<Subscription>,
     /// Messages of the measure phase that were sent and whose answer had not come when the drain ended.
     pub censored: Vec<Censored>,
+    /// Exact counts against the limits of this variant's claims on percentiles.
+    #[serde(default)]
+    pub limits: Vec<LimitWindows>,
     /// The summary of each series: all streams together first.
     pub series: Vec<SeriesSummary>,
     /// The gates that this variant went through.
@@ -360,6 +363,19 @@ pub struct Subscription {
     pub lost_unconfirmed: u64,
     /// Messages left ready in the queue after its consumers were gone; absent where it was not read.
     pub ready_at_end: Option<u64>,
+}
+
+/// How many times were above a claim's limit, exactly, in windows of one second of the time when messages were due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitWindows {
+    /// What kind of time, over all streams.
+    pub series: Series,
+    /// A time above it, in ns, violates.
+    pub limit_ns: u64,
+    /// Answers owed for the messages due in each window.
+    pub due: Vec<u64>,
+    /// Answers later than the limit, of the messages due in each window; those that never came are not in it.
+    pub above: Vec<u64>,
 }
 
 /// Messages due in the measure phase that were sent and enter a series as infinitely late, for their answer never came.
