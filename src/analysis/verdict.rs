@@ -374,3 +374,6 @@ fn total_value(totals: &Totals, total: Total) -> u64 {
         Total::Foreign => totals.foreign,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 mod chart;
 pub mod csv;
+mod grids;
 pub mod hgrm;
 mod html;
 pub mod json;

@@ -5,6 +5,7 @@ use resvg::usvg;
 use super::text::TextOptions;
 use super::*;
 use crate::analysis::assess;
+use crate::record::Series;
 use crate::results::fixture::{bad_day, kept};
 use crate::results::{VariantSeries, interval_header, interval_record};
 
@@ -187,4 +188,60 @@ fn a_claim_that_is_invalid_is_an_error_and_a_broken_one_a_failure() {
         (count("testcase"), count("failure"), count("error")),
         (7, 3, 2)
     );
+}
+
+#[test]
+fn every_field_and_column_is_documented() {
+    let readme = include_str!("../../results/README.md");
+    let mut record = bad_day();
+    assess(&mut record);
+    let mut names = interval_header();
+    names.extend(csv::summary_header(&record.run));
+    collect_names(&serde_json::to_value(&record.run).unwrap(), &mut names);
+    names.extend(
+        [
+            "process",
+            "process_start",
+            "declared",
+            "addresses",
+            "topology",
+        ]
+        .map(str::to_owned),
+    );
+    names.sort();
+    names.dedup();
+    let missing: Vec<&String> = names
+        .iter()
+        .filter(|name| !name.starts_with("setting_"))
+        .filter(|name| !mentioned(readme, name))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "results/README.md does not mention {missing:?}"
+    );
+}
+
+/// As a word in backticks; `<series>` stands for any series in the names of columns.
+fn mentioned(readme: &str, name: &str) -> bool {
+    let series = Series::ALL.map(|series| series.tag().replace('-', "_"));
+    let general = series
+        .iter()
+        .find_map(|word| name.strip_prefix(word.as_str()))
+        .map_or_else(|| name.to_owned(), |rest| format!("<series>{rest}"));
+    readme.contains(&format!("`{general}`")) || readme.contains(&format!("`{name}`"))
+}
+
+fn collect_names(value: &serde_json::Value, names: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                names.push(name.clone());
+                collect_names(value, names);
+            }
+        }
+        serde_json::Value::Array(values) => {
+            values.iter().for_each(|value| collect_names(value, names));
+        }
+        _ => {}
+    }
 }

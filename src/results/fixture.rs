@@ -5,8 +5,9 @@
 use hdrhistogram::Histogram;
 
 use super::{
-    Accumulator, Broker, Censored, Environment, FORMAT, Harness, Measured, Run, RunRecord, Stop,
-    Subscription, TimeAccount, Totals, VERSION, VariantRun, VariantSeries, variant_folder,
+    Accumulator, Broker, Censored, Environment, FORMAT, Harness, LimitWindows, Measured, Run,
+    RunRecord, Stop, Subscription, TimeAccount, Totals, VERSION, VariantRun, VariantSeries,
+    variant_folder,
 };
 use crate::address::Tls;
 use crate::claim::Claim;
@@ -293,7 +294,12 @@ fn variant(plan: Plan, shape: &Shape, streams: Vec<Stream>, variants: usize) -> 
         }],
         totals: Some(totals),
         censored: Vec::new(),
-        limits: vec![],
+        limits: vec![LimitWindows {
+            series: Series::DeliveryResponse,
+            limit_ns: 10 * MS,
+            due: vec![RATE; MEASURE_S as usize],
+            above: vec![10; MEASURE_S as usize],
+        }],
         series: Vec::new(),
         gates: Vec::new(),
         verdict: None,

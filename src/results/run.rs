@@ -194,7 +194,7 @@ pub struct VariantRun {
     pub time_account: Vec<TimeAccount>,
     /// For each (consumer fleet, queue): what was owed and what came.
     pub subscriptions: Vec<Subscription>,
-    /// Messages of the measure phase whose answer had not come when the drain ended.
+    /// Messages of the measure phase that were sent and whose answer had not come when the drain ended.
     pub censored: Vec<Censored>,
     /// Exact counts against the limits of this variant's claims on percentiles.
     #[serde(default)]
@@ -378,7 +378,8 @@ pub struct LimitWindows {
     pub above: Vec<u64>,
 }
 
-/// Messages due in the measure phase that enter a series as infinitely late, for their answer never came.
+/// Messages due in the measure phase that were sent and enter a series as infinitely late, for their answer never came.
+/// Unsent ones are not in here: they are known from [`Measured`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Censored {
     /// Index into the variant's streams.
@@ -398,7 +399,7 @@ pub struct SeriesSummary {
     pub series: Series,
     /// Values.
     pub count: u64,
-    /// Messages without an answer when the drain ended.
+    /// Messages without an answer when the drain ended; over all streams, unsent ones are among them.
     pub censored: u64,
     /// Mean of the values; censored ones are not in it.
     pub mean: f64,
