@@ -1,6 +1,8 @@
 //! The integration tests: one binary, one topic a module.
 #![allow(clippy::unwrap_used)]
 
+mod broker; // a RabbitMQ for tests
 mod cli; // help, completions, mistakes, exit codes, signals
 mod compose; // docker-compose.yml and the configuration that it mounts
+mod contract; // what every driver promises, over memory, lapin and amqp
 mod provision; // private brokers: where they listen, and that nothing of them stays
