@@ -653,8 +653,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Messages of the measure phase whose answer never came. What was due and never sent has no service time, but its
-    /// response time is infinite.
+    /// Messages of the measure phase that were sent and whose answer never came. What was due and never sent is known
+    /// from the measured counts.
     fn censored(&self, plan: &Plan, layout: &Layout, ends: &[WorkerEnd]) -> Vec<Censored> {
         let fleets = plan.producers.len();
         let mut censored = Vec::new();
@@ -666,11 +666,6 @@ impl<'a> Watch<'a> {
                     count,
                 });
             }
-        };
-        let unsent = |fleet: usize| {
-            self.sums[fleet]
-                .planned_measured
-                .saturating_sub(self.sums[fleet].sent_measured)
         };
         for (index, fleet) in plan
             .producers
@@ -686,7 +681,7 @@ impl<'a> Watch<'a> {
                 .sum();
             push(index, Series::ConfirmService, unanswered);
             if fleet.loop_kind().has_schedule() {
-                push(index, Series::ConfirmResponse, unanswered + unsent(index));
+                push(index, Series::ConfirmResponse, unanswered);
             }
         }
         // Several consumer fleets of one queue share what it owes; what is missing stands with the first of them.
@@ -704,14 +699,11 @@ impl<'a> Watch<'a> {
             let delivered: u64 = sharing
                 .map(|(at, _)| self.sums[fleets + at].delivered_measured)
                 .sum();
-            let (mut owed, mut never_sent) = (0, 0);
-            for fleet in 0..fleets {
-                let copies = copies_to(layout, fleet, &consumers.queue);
-                owed += copies * self.sums[fleet].sent_measured;
-                if plan.producers[fleet].loop_kind().has_schedule() {
-                    never_sent += copies * unsent(fleet);
-                }
-            }
+            let owed: u64 = (0..fleets)
+                .map(|fleet| {
+                    copies_to(layout, fleet, &consumers.queue) * self.sums[fleet].sent_measured
+                })
+                .sum();
             let missing = owed.saturating_sub(delivered);
             push(fleets + position, Series::DeliveryService, missing);
             if plan
@@ -719,11 +711,7 @@ impl<'a> Watch<'a> {
                 .iter()
                 .all(|fleet| fleet.loop_kind().has_schedule())
             {
-                push(
-                    fleets + position,
-                    Series::DeliveryResponse,
-                    missing + never_sent,
-                );
+                push(fleets + position, Series::DeliveryResponse, missing);
             }
         }
         censored

@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng};
 use crate::clock::{Clock, Nanos, Scripted};
 use crate::driver::{Admission, Answer, Delivery, DriverError, Event, Port, Settlement};
 use crate::plan::{AckPolicy, Confirms, Layout, Plan};
-use crate::record::recorder::{MeasureWindows, Recorder, SheetShape};
+use crate::record::recorder::{Collector, MeasureWindows, Recorder, SheetShape};
 use crate::record::{Counts, Series};
 use crate::results::{Subscription, Totals};
 use crate::stamp::{Stamp, StampError};
@@ -26,7 +26,7 @@ use crate::units::Span;
 use super::balance;
 use super::control::Control;
 use super::crew::crew;
-use super::worker::Worker;
+use super::worker::{Worker, WorkerEnd};
 
 /// What one message takes of the server.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -170,14 +170,24 @@ pub fn simulate(plan: &Plan, truth: &Truth) -> Simulated {
             break;
         }
     }
-    let ends: Vec<_> = workers
+    let ends = workers
         .into_iter()
         .map(|worker| worker.finish(Span::ZERO))
         .collect();
+    report(plan, &layout, &mut collectors, ends)
+}
+
+/// What the engine's own books say at the end.
+fn report(
+    plan: &Plan,
+    layout: &Layout,
+    collectors: &mut [Collector],
+    ends: Vec<WorkerEnd>,
+) -> Simulated {
     let mut counts = Counts::default();
     let mut asked = 0;
     let mut times: HashMap<Series, Histogram<u64>> = HashMap::new();
-    for collector in &mut collectors {
+    for collector in collectors {
         for slot in &collector.collect().slots {
             counts += slot.counts;
             let confirms = plan
@@ -212,7 +222,7 @@ pub fn simulate(plan: &Plan, truth: &Truth) -> Simulated {
         .enumerate()
         .map(|(index, subscription)| {
             let tallies = received.iter().find(|tallies| tallies.index == index);
-            balance::subscription(index, subscription, &layout, &producers, tallies, Some(0))
+            balance::subscription(index, subscription, layout, &producers, tallies, Some(0))
         })
         .collect();
     let waited = producers
