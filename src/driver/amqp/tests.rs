@@ -514,3 +514,38 @@ fn names_that_the_protocol_cannot_carry_are_refused_by_name() {
         "{error}"
     );
 }
+
+#[test]
+fn nothing_is_allocated_for_a_message_once_buffers_have_grown() {
+    let pool = Pool::new();
+    let template = Template::new(&producer(), 1, 131_072).unwrap();
+    let mut outbox = Outbox::default();
+    let mut inbound = inbound();
+    let consume_ok = 19;
+    let deliveries = bytes(DELIVERIES).split_off(consume_ok);
+    let mut scratch = vec![0; 4096];
+    let mut events = Vec::with_capacity(1000);
+    let mut round = || {
+        for _ in 0..100 {
+            outbox.publish(&template, 0, &stamp(), 1024, &pool);
+            outbox.append(|out| encode::settle(out, 1, 9, true, Settlement::Ack));
+        }
+        outbox.publish(&template, 0, &stamp(), 500_000, &pool);
+        while !outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = outbox.offer(Nanos(1), usize::MAX, &pool, &mut slices);
+            let offered = slices[..count].iter().map(|slice| slice.len()).sum();
+            outbox.accept(usize::min(offered, 50_000), Nanos(1), &mut events);
+        }
+        for piece in deliveries.chunks(50) {
+            let prefix = inbound.prefix(&mut scratch);
+            scratch[prefix..prefix + piece.len()].copy_from_slice(piece);
+            let result = inbound.accept(&scratch[..prefix + piece.len()], Nanos(2), |_, _| Ok(()));
+            assert_eq!(result, Ok(()));
+        }
+        events.clear();
+    };
+    (0..3).for_each(|_| round());
+    let counted = allocation_counter::measure(|| (0..10).for_each(|_| round()));
+    assert_eq!(counted.count_total, 0);
+}
