@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use amq_protocol::protocol::{AMQPClass, connection, exchange, queue};
+use amq_protocol::protocol::{AMQPClass, exchange, queue};
 use amq_protocol::types::{AMQPValue, FieldTable, LongString};
 
 use super::encode::{short, table};
-use super::handshake::Wire;
+use super::handshake::{Wire, goodbye};
 use super::{Shared, Wish};
 use crate::clock::{Clock, Monotonic, Nanos};
 use crate::driver::{Admin, BrokerIdentity, Depth, DriverError};
@@ -185,7 +185,7 @@ impl Admin for AmqpAdmin {
         for queue in &topology.queues {
             self.declare_queue(queue)?;
         }
-        for binding in &topology.bindings {
+        for binding in topology.own_bindings() {
             self.bind(topology, binding)?;
         }
         Ok(())
@@ -218,15 +218,7 @@ impl Admin for AmqpAdmin {
 impl Drop for AmqpAdmin {
     /// Says goodbye and waits a moment for the answer, so that the broker does not log a lost client.
     fn drop(&mut self) {
-        let goodbye = connection::AMQPMethod::Close(connection::Close {
-            reply_code: 200,
-            reply_text: "goodbye".into(),
-            class_id: 0,
-            method_id: 0,
-        });
         self.wire.set_deadline(Monotonic.now() + Span::from_ms(500));
-        let _ = self
-            .wire
-            .ask(0, AMQPClass::Connection(goodbye), "say goodbye");
+        let _ = self.wire.ask(0, goodbye(), "say goodbye");
     }
 }

@@ -7,7 +7,7 @@ use amq_protocol::protocol::{AMQPClass, basic, channel, connection};
 
 use super::decode::{Fault, Inbound, Incoming};
 use super::encode;
-use super::handshake::Opened;
+use super::handshake::{Opened, goodbye};
 use super::outbox::{Outbox, Pool, SLICES};
 use super::transport::Transport;
 use crate::clock::{Clock, Monotonic, Nanos};
@@ -43,6 +43,18 @@ impl End {
     }
 }
 
+/// Whether a read waits for something to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It only looks.
+    None,
+    /// It waits as long as one wait may take.
+    Some,
+}
+
+/// Longest single wait inside a read.
+pub(super) const READ_WAIT: Span = Span::from_ms(10);
+
 /// Room for reading, shared by all connections of a port.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -74,12 +86,15 @@ pub(super) struct Connection {
     pub(super) consumers_started: usize,
     /// The broker answered our goodbye.
     pub(super) said_goodbye: bool,
+    /// Its reads can wait.
+    pub(super) can_wait: bool,
 }
 
 impl Connection {
     /// Takes an opened connection over.
-    pub(super) fn new(index: u32, opened: Opened, roles: Vec<Role>) -> Self {
+    pub(super) fn new(index: u32, mut opened: Opened, roles: Vec<Role>) -> Self {
         let now = Monotonic.now();
+        let can_wait = opened.transport.allow_waiting(READ_WAIT.as_duration());
         Self {
             index,
             transport: opened.transport,
@@ -95,6 +110,7 @@ impl Connection {
             is_dirty: false,
             consumers_started: 0,
             said_goodbye: false,
+            can_wait,
         }
     }
 
@@ -145,32 +161,36 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once and reports what it brought.
+    /// Reads once and reports what it brought. Returns whether that was anything.
     ///
     /// # Errors
     /// Why nothing more will come.
     pub(super) fn read(
         &mut self,
+        patience: Patience,
         scratch: &mut Scratch,
         events: &mut Vec<Event>,
-    ) -> Result<(), End> {
+    ) -> Result<bool, End> {
         let prefix = self.inbound.prefix(&mut scratch.plain);
-        let got = match self
-            .transport
-            .read(&mut scratch.plain[prefix..], &mut scratch.cipher)
-        {
+        let room = &mut scratch.plain[prefix..];
+        let result = match patience {
+            Patience::None => self.transport.read(room, &mut scratch.cipher),
+            Patience::Some => self.transport.read_waiting(room),
+        };
+        let at = Monotonic.now();
+        let got = match result {
             Ok(0) => return Err(End::Broke("the broker closed the socket".into())),
             Ok(got) => got,
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
             {
-                return Ok(());
+                return Ok(false);
             }
             Err(error) => return Err(cause(&error)),
         };
-        let at = Monotonic.now();
         self.last_read = at;
-        self.parse(&scratch.plain[..prefix + got], at, events)
+        self.parse(&scratch.plain[..prefix + got], at, events)?;
+        Ok(true)
     }
 
     /// Reads what came together with the end of the handshake.
@@ -330,6 +350,8 @@ impl Cold<'_> {
             (AMQPClass::Channel(channel::AMQPMethod::Close(close)), _) => {
                 let method = AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {}));
                 self.reply(number, method);
+                // A channel that failed takes its connection with it, for the engine knows no smaller unit.
+                self.reply(0, goodbye());
                 self.end(said(
                     close.reply_code,
                     close.reply_text.as_str(),

@@ -607,6 +607,12 @@ impl Inbound {
         Ok(())
     }
 
+    /// Bytes kept for the next read.
+    #[cfg(test)]
+    pub(super) fn carried(&self) -> usize {
+        self.carry.len()
+    }
+
     /// Gives memory back that a connection at rest does not need.
     pub(super) fn release(&mut self) {
         self.carry.shrink_to_fit();

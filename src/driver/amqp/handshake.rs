@@ -121,7 +121,8 @@ impl Wire {
     }
 
     /// The connection for a port's event loop.
-    pub(super) fn into_opened(self) -> Opened {
+    pub(super) fn into_opened(mut self) -> Opened {
+        self.inbox.shrink_to_fit();
         Opened {
             transport: self.transport,
             leftover: self.inbox,
@@ -545,4 +546,14 @@ fn client_properties(name: &str) -> FieldTable {
     properties.insert("connection_name".into(), text(name));
     properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
     properties
+}
+
+/// Our wish to end a connection in order.
+pub(super) fn goodbye() -> AMQPClass {
+    AMQPClass::Connection(connection::AMQPMethod::Close(connection::Close {
+        reply_code: 200,
+        reply_text: "goodbye".into(),
+        class_id: 0,
+        method_id: 0,
+    }))
 }

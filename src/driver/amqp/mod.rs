@@ -20,6 +20,8 @@ mod encode;
 mod handshake;
 mod outbox;
 mod port;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transport;
 

@@ -6,7 +6,7 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use amq_protocol::protocol::{AMQPClass, basic, confirm, connection as conn};
+use amq_protocol::protocol::{AMQPClass, basic, confirm};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,9 +15,9 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
-use super::connection::{Connection, End, Role, Scratch};
+use super::connection::{Connection, End, Patience, READ_WAIT, Role, Scratch};
 use super::encode::{self, Template};
-use super::handshake::{Wire, timespec};
+use super::handshake::{Wire, goodbye, timespec};
 use super::{Shared, Wish};
 use crate::clock::{Clock, Monotonic, Nanos};
 use crate::driver::{Admission, DriverError, Event, Port, PortSpec, Settlement};
@@ -70,6 +70,8 @@ pub struct AmqpPort {
     /// When heartbeats are looked after next.
     next_beat: Nanos,
     ready: Vec<epoll::Event>,
+    /// The only open connection, if there is just one.
+    sole: Option<u32>,
 }
 
 impl AmqpPort {
@@ -132,6 +134,7 @@ impl AmqpPort {
             armed: Nanos::NEVER,
             next_beat: Nanos::NEVER,
             ready: Vec::with_capacity(spec.connections.len().clamp(64, 4096)),
+            sole: None,
             shared,
             spec,
         })
@@ -251,7 +254,7 @@ impl AmqpPort {
                 Some(&left),
             );
             connection
-                .read(&mut self.scratch, &mut events)
+                .read(Patience::None, &mut self.scratch, &mut events)
                 .map_err(ended)?;
         }
         self.early.append(&mut events);
@@ -286,7 +289,7 @@ impl AmqpPort {
             }
             Err(end) => {
                 // What the broker said before it closed the socket tells more than a broken pipe.
-                let end = match connection.read(&mut self.scratch, events) {
+                let end = match connection.read(Patience::None, &mut self.scratch, events) {
                     Err(said @ End::Said(_)) => said,
                     _ => end,
                 };
@@ -296,15 +299,55 @@ impl AmqpPort {
         }
     }
 
-    fn read(&mut self, index: u32, events: &mut Vec<Event>) {
+    /// Reads once. Returns whether that brought anything, be it the connection's end.
+    fn read(&mut self, index: u32, patience: Patience, events: &mut Vec<Event>) -> bool {
         let Some(connection) = &mut self.connections[index as usize] else {
-            return;
+            return false;
         };
-        match connection.read(&mut self.scratch, events) {
-            Ok(()) if connection.wants_write() && !connection.is_full => self.mark_dirty(index),
-            Ok(()) => {}
-            Err(end) => self.end(index, end, events),
+        match connection.read(patience, &mut self.scratch, events) {
+            Ok(brought) => {
+                if connection.wants_write() && !connection.is_full {
+                    self.mark_dirty(index);
+                }
+                brought
+            }
+            Err(end) => {
+                self.end(index, end, events);
+                true
+            }
         }
+    }
+
+    /// The only open connection, where waiting for it alone is as good as waiting for all.
+    fn sole(&self) -> Option<u32> {
+        let index = self.sole?;
+        let connection = self.connections[index as usize].as_ref()?;
+        (connection.can_wait && !connection.is_full).then_some(index)
+    }
+
+    fn find_sole(&mut self) {
+        let mut open = (0..)
+            .zip(&self.connections)
+            .filter(|(_, slot)| slot.is_some());
+        self.sole = match (open.next(), open.next()) {
+            (Some((index, _)), None) => Some(index),
+            _ => None,
+        };
+    }
+
+    /// Waits inside the read of a sole connection as long as `until` is well away, which spares a system call for each
+    /// wait. Returns whether something came; where not, `until` is near and wants the timer.
+    fn wait_in_read(&mut self, index: u32, until: Nanos, events: &mut Vec<Event>) -> bool {
+        // The kernel counts this wait in ticks of up to 10 ms and adds one.
+        let margin = READ_WAIT
+            .saturating_add(READ_WAIT)
+            .saturating_add(READ_WAIT);
+        while Monotonic.now() + margin < until {
+            if self.read(index, Patience::Some, events) {
+                return true;
+            }
+        }
+        false
     }
 
     #[inline]
@@ -322,14 +365,12 @@ impl AmqpPort {
         let Some(mut connection) = self.connections[index as usize].take() else {
             return;
         };
+        self.find_sole();
         if let End::Said(_) = end
             && !connection.is_full
         {
-            let goodbye = goodbye();
-            let _ = connection
-                .outbox
-                .append(|out| encode::method(out, 0, goodbye));
-            let _ = connection.write(&self.shared.pool, &mut Vec::new());
+            // The answer to the broker's close, behind what was queued before it.
+            let _ = connection.write(&self.shared.pool, events);
         }
         events.push(Event::Closed {
             connection: index,
@@ -407,11 +448,12 @@ impl AmqpPort {
                 continue;
             }
             let (index, flags) = (token as u32, event.flags);
-            if flags.contains(EventFlags::OUT) && !self.write(index, events) {
-                // It stays in the list of dirty ones until the next flush sees that it has nothing left.
+            if flags.contains(EventFlags::OUT) {
+                // Where nothing is left, the next flush takes it out of the list.
+                self.write(index, events);
             }
             if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
-                self.read(index, events);
+                self.read(index, Patience::None, events);
             }
         }
         self.ready = ready;
@@ -433,15 +475,6 @@ fn next_beat(now: Nanos, heartbeat: Span) -> Nanos {
         return Nanos::NEVER;
     }
     now + Span::from_ns(heartbeat.as_ns() / 4)
-}
-
-fn goodbye() -> AMQPClass {
-    AMQPClass::Connection(conn::AMQPMethod::Close(conn::Close {
-        reply_code: 200,
-        reply_text: "goodbye".into(),
-        class_id: 0,
-        method_id: 0,
-    }))
 }
 
 impl Port for AmqpPort {
@@ -483,6 +516,7 @@ impl Port for AmqpPort {
         let beat = next_beat(Monotonic.now(), opened.heartbeat());
         self.next_beat = self.next_beat.min(beat);
         self.connections[index] = Some(opened);
+        self.find_sole();
         Ok(())
     }
 
@@ -553,8 +587,15 @@ impl Port for AmqpPort {
         if has_room || events.len() > before || until <= now || self.next_beat <= now {
             self.turn(Some(&NO_WAIT), events);
         } else {
-            self.arm(until.min(self.next_beat));
-            self.turn(None, events);
+            let until = until.min(self.next_beat);
+            let came = match self.sole() {
+                Some(index) => self.wait_in_read(index, until, events),
+                None => false,
+            };
+            if !came {
+                self.arm(until);
+                self.turn(None, events);
+            }
         }
         if self.next_beat <= now {
             self.beat(now, events);

@@ -1,9 +1,11 @@
-//! A nonblocking byte stream to a broker, plain or TLS.
+//! A byte stream to a broker, plain or TLS. Nothing here blocks but [`Transport::read_waiting`].
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
 use super::tls::{self, TlsStream};
 
@@ -21,10 +23,14 @@ impl Transport {
     #[inline]
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => match slices {
-                [one] => socket.write(one),
-                many => socket.write_vectored(many),
-            },
+            Self::Plain(socket) => {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                let mut nothing = SendAncillaryBuffer::default();
+                match slices {
+                    [one] => Ok(send(socket, one, flags)?),
+                    many => Ok(sendmsg(socket, many, &mut nothing, flags)?),
+                }
+            }
             Self::Tls(stream) => stream.write(slices),
         }
     }
@@ -59,8 +65,29 @@ impl Transport {
     #[inline]
     pub(super) fn read(&mut self, plain: &mut [u8], cipher: &mut Vec<u8>) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.read(plain),
+            Self::Plain(socket) => Ok(recv(socket, plain, RecvFlags::DONTWAIT)?.0),
             Self::Tls(stream) => stream.read(plain, cipher),
+        }
+    }
+
+    /// Lets [`Transport::read_waiting`] wait, for `limit` at a time. TLS does without: what the socket says is not
+    /// what the session has.
+    pub(super) fn allow_waiting(&mut self, limit: Duration) -> bool {
+        match self {
+            Self::Plain(socket) => {
+                socket.set_read_timeout(Some(limit)).is_ok()
+                    && socket.set_nonblocking(false).is_ok()
+            }
+            Self::Tls(_) => false,
+        }
+    }
+
+    /// Reads once, and waits for it as long as was allowed: one system call where waiting first would be two.
+    #[inline]
+    pub(super) fn read_waiting(&mut self, plain: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => Ok(recv(socket, plain, RecvFlags::empty())?.0),
+            Self::Tls(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }
