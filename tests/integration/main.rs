@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one topic a module.
 #![allow(clippy::unwrap_used)]
 
+mod architecture; // who imports whom, who may print: the sources held against the design
 mod broker; // a RabbitMQ for tests
 mod cli; // help, completions, mistakes, exit codes, signals
 mod compose; // docker-compose.yml and the configuration that it mounts

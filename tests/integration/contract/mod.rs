@@ -2,6 +2,7 @@
 //! latter two against a real RabbitMQ. Another driver is one more line at the end of this file.
 
 mod flow; // publishing, confirming, delivering, settling
+mod lot; // many returns, one confirm
 mod refusal; // what goes wrong, and what is said then
 mod scene;
 mod wire; // what only a broker with a network in between shows
@@ -51,6 +52,7 @@ assertions! { every_driver_holds:
 }
 
 assertions! { every_driver_with_a_network_holds:
+    lot::all_returns_of_a_lot_come_before_its_confirms,
     wire::bodies_of_every_size_arrive_whole,
     wire::properties_and_headers_arrive,
     wire::a_quorum_queue_confirms_and_delivers,
@@ -71,7 +73,7 @@ every_driver_holds!(lapin, mqbench::driver::lapin::Lapin);
 every_driver_holds!(amqp, mqbench::driver::amqp::Amqp);
 
 mod network {
-    use super::{refusal, wire};
+    use super::{lot, refusal, wire};
     every_driver_with_a_network_holds!(lapin, mqbench::driver::lapin::Lapin);
     every_driver_with_a_network_holds!(amqp, mqbench::driver::amqp::Amqp);
 }

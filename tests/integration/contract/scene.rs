@@ -169,11 +169,7 @@ impl<S: Subject> Scene<S> {
         for connection in 0..=last {
             port.open(connection, Monotonic.now() + LIMIT).unwrap();
         }
-        Rig {
-            port,
-            events: Vec::new(),
-            sequences: Vec::new(),
-        }
+        Rig::of(port)
     }
 
     pub(super) fn admin(&self) -> <S::Driver as Driver>::Admin {
@@ -211,6 +207,14 @@ pub(super) struct Rig<P: Port> {
 }
 
 impl<P: Port> Rig<P> {
+    pub(super) fn of(port: P) -> Self {
+        Self {
+            port,
+            events: Vec::new(),
+            sequences: Vec::new(),
+        }
+    }
+
     /// Publishes `count` messages of one size, each with the next sequence number of its producer.
     pub(super) fn publish(&mut self, producer: u32, count: u64, size: u64) {
         let end = Monotonic.now() + LIMIT;
