@@ -204,9 +204,7 @@ fn library() -> Vec<Source> {
     }
     let only_tests: Vec<String> = sources.iter().flat_map(test_files).collect();
     sources.retain(|source| {
-        source.path != "main.rs"
-            && source.module() != "cli"
-            && !only_tests.iter().any(|file| source.path == *file)
+        source.path != "main.rs" && source.module() != "cli" && !only_tests.contains(&source.path)
     });
     sources.sort_by(|a, b| a.path.cmp(&b.path));
     sources

@@ -374,14 +374,18 @@ pub(super) fn many_producers_and_consumers_use_a_connection_each<S: Subject>() {
     many::<S>(|index| index);
 }
 
-pub(super) fn exchanges_of_every_type_route_as_the_topology_says<S: Subject>() {
+fn text(key: &str, value: &str) -> (String, Value) {
+    (key.to_owned(), Value::Text(value.into()))
+}
+
+/// Three queues behind an exchange of each type, bound in every way that the types know.
+fn four_exchanges() -> Topology {
     let kinds = [
         ExchangeKind::Direct,
         ExchangeKind::Fanout,
         ExchangeKind::Topic,
         ExchangeKind::Headers,
     ];
-    let text = |key: &str, value: &str| (key.to_owned(), Value::Text(value.into()));
     let queues: Vec<_> = ["a", "b", "c"]
         .iter()
         .map(|name| {
@@ -408,7 +412,7 @@ pub(super) fn exchanges_of_every_type_route_as_the_topology_says<S: Subject>() {
     let both = vec![text("format", "pdf"), text("type", "report")];
     let mut any = both.clone();
     any.push(text("x-match", "any"));
-    let scene = Scene::<S>::with(Topology {
+    Topology {
         queues,
         exchanges: exchanges.to_vec(),
         bindings: vec![
@@ -424,7 +428,11 @@ pub(super) fn exchanges_of_every_type_route_as_the_topology_says<S: Subject>() {
             bind("headers", "a", "", both),
             bind("headers", "b", "", any),
         ],
-    });
+    }
+}
+
+pub(super) fn exchanges_of_every_type_route_as_the_topology_says<S: Subject>() {
+    let scene = Scene::<S>::with(four_exchanges());
     let mut targets = vec![(String::new(), "a", vec![])];
     for key in ["k", "other", "user.created", "user", "user.created.eu", ""] {
         for exchange in ["direct", "fanout", "topic"] {
