@@ -31,23 +31,21 @@ fn a_folder_where_nothing_may_be_written_is_found_before_the_load() {
     std::fs::set_permissions(&out, std::fs::Permissions::from_mode(0o555)).unwrap();
     // Root may write anywhere but in /proc.
     let root = std::fs::write(out.join("probe"), "").is_ok();
-    let mut command = mqbench(&folder, &file, "amqp", "amqp://127.0.0.1:1/");
-    let named = if root {
-        command.args(["--out", "/proc/mqbench"]);
-        "/proc/mqbench".to_owned()
-    } else {
-        out.display().to_string()
-    };
-    let ended = Running::start(command, out).end();
+    let named = if root { "/proc/mqbench".into() } else { out };
+    let command = mqbench(&file, "amqp", &named, "amqp://127.0.0.1:1/");
+    let ended = Running::start(command, named.clone()).end();
     assert_eq!(ended.code, Some(3), "{ended:?}");
-    assert!(ended.stderr.contains(&named), "{ended:?}");
+    assert!(
+        ended.stderr.contains(&named.display().to_string()),
+        "{ended:?}"
+    );
     assert!(!ended.stderr.contains("cannot reach"), "{ended:?}");
 }
 
 /// A run whose files may not grow beyond so many bytes (setrlimit(2), as a quota would): the kernel refuses the write.
 fn run_with_small_files(folder: &Folder, driver: &str, bytes: u64) -> super::Ended {
     let file = folder.scenario("small-files", STEADY);
-    let run = mqbench(folder, &file, driver, &uri(&broker::shared()));
+    let run = mqbench(&file, driver, &folder.out(driver), &uri(&broker::shared()));
     let mut command = Command::new("bash");
     // In units of 1,024 bytes. An ignored signal stays ignored in the program that follows.
     let limit = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 1024);

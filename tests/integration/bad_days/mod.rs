@@ -92,13 +92,13 @@ fn uri(address: &Address) -> String {
 }
 
 /// `mqbench run` of one scenario by one driver against one broker, which stands in the environment.
-fn mqbench(folder: &Folder, scenario: &Path, driver: &str, broker: &str) -> Command {
+fn mqbench(scenario: &Path, driver: &str, out: &Path, broker: &str) -> Command {
     let mut command = Command::cargo_bin("mqbench").unwrap();
     command
         .env_remove("MQBENCH_LOG")
         .env("MQBENCH_BROKER", broker)
         .args(["run", "--driver", driver, "--out"])
-        .arg(folder.out(driver))
+        .arg(out)
         .arg(scenario);
     command
 }
@@ -217,10 +217,8 @@ fn start_both(folder: &Folder, scenario: &Path, broker: &str) -> Vec<Running> {
 }
 
 fn start(folder: &Folder, scenario: &Path, driver: &str, broker: &str) -> Running {
-    Running::start(
-        mqbench(folder, scenario, driver, broker),
-        folder.out(driver),
-    )
+    let out = folder.out(driver);
+    Running::start(mqbench(scenario, driver, &out, broker), out)
 }
 
 impl Ended {
@@ -261,7 +259,14 @@ impl Ended {
         total.unwrap_or_else(|| panic!("no {name} in {variant}"))
     }
 
-    /// The summary of a series over all fleets or of the first fleet that has it.
+    /// The greatest time of a series in ns; all of it came.
+    fn max_ns(&self, series: &str) -> u64 {
+        let max = self.series(series)["max"].clone();
+        let measured = max["ns"].as_u64();
+        measured.unwrap_or_else(|| panic!("{series} has {max}"))
+    }
+
+    /// The summary of a series over all fleets.
     fn series(&self, name: &str) -> Value {
         let variant = self.variant();
         let all = variant["series"].as_array().unwrap().clone();
@@ -311,7 +316,11 @@ impl Ended {
     /// Every message that was sent is accounted for, none of them lost, doubled or spoilt.
     fn assert_balanced(&self) {
         let total = |name| self.total(name);
-        assert_eq!(total("planned"), total("sent") + total("unsent"), "{self:?}");
+        assert_eq!(
+            total("planned"),
+            total("sent") + total("unsent"),
+            "{self:?}"
+        );
         assert_eq!(
             total("owed"),
             total("delivered") + total("undelivered"),

@@ -121,9 +121,15 @@ fn certificates_are_verified_and_presented() {
         }
     }
 
+    // Only mqbench's own data path can leave a certificate unchecked; lapin says so.
+    let unchecked = with_tls("verify = false").replace("measure = \"40s\"", "measure = \"1s\"");
+    let ended = refused(&folder, &unchecked, &address);
+    assert_eq!(ended[0].code, Some(0), "{ended:?}");
+    assert_eq!(ended[1].code, Some(3), "{ended:?}");
+    assert!(ended[1].stderr.contains("driver `amqp`"), "{ended:?}");
+
     for (table, subject) in [
         ("ca = \"ca.pem\"", None),
-        ("verify = false", None),
         (
             "ca = \"ca.pem\"\ncertificate = \"client.pem\"\nkey = \"client-key.pem\"",
             Some("CN=bad-days-client"),
