@@ -89,8 +89,8 @@ fn where_not_even_the_record_can_be_saved_the_report_is_printed_all_the_same() {
         assert_eq!(ended.code, Some(3), "{ended:?}");
         assert!(ended.stderr.contains("run.json"), "{ended:?}");
         assert!(ended.stdout.contains("Ledger"), "{ended:?}");
-        // The first record stands as it was, with the intervals beside it.
-        assert_eq!(ended.variant()["stop"]["reason"], "unfinished");
+        // An earlier record stands as it was, with the intervals beside it.
+        assert!(ended.record()["verdict"].is_null(), "{ended:?}");
         assert!(ended.column("sent").iter().sum::<f64>() > 0.0);
         let report = Command::new(env!("CARGO_BIN_EXE_mqbench"))
             .arg("report")
