@@ -68,19 +68,17 @@ pub fn run(
             Ok(measured) => series.push(measured),
             Err(error) if index == 0 => return Err(error),
             Err(error) => {
-                run.variants[index].stop = Stop::SystemFailed {
-                    detail: error.to_string(),
-                };
+                let detail = error.to_string();
+                observer.observe(&RunEvent::Note(detail.clone()));
+                run.variants[index].stop = Stop::SystemFailed { detail };
             }
         }
         unsaved = store.save(&run).err();
-        if let Stop::BrokerFailed { detail } | Stop::SystemFailed { detail } =
-            &run.variants[index].stop
-        {
-            observer.observe(&RunEvent::Note(detail.clone()));
-            break;
-        }
-        if unsaved.is_some() {
+        let failed = matches!(
+            run.variants[index].stop,
+            Stop::BrokerFailed { .. } | Stop::SystemFailed { .. }
+        );
+        if failed || unsaved.is_some() {
             break;
         }
     }
@@ -144,7 +142,12 @@ fn run_one(
             .map(|note| format!("{}: {note}", plan.variant.name)),
     );
     fill_in(run, index, outcome);
+    if let Stop::BrokerFailed { detail } | Stop::SystemFailed { detail } = &run.variants[index].stop
+    {
+        observer.observe(&RunEvent::Note(detail.clone()));
+    }
     if let Some(error) = failed {
+        // Told when it happened; and it was not the user who asked.
         stop.retract();
         run.variants[index].stop = Stop::SystemFailed {
             detail: error.to_string(),
