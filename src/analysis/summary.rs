@@ -82,9 +82,7 @@ pub fn quantile_at(
     if total == 0 {
         return Quantile::None;
     }
-    // Whole parts in a milliard, so that 95% of 20 is 19 and not 19.000000000000004.
-    let parts = (percentile * 1e7).round() as u128;
-    let rank = (parts * total).div_ceil(1_000_000_000).clamp(1, total);
+    let rank = rank(percentile, total);
     let Some(histogram) = histogram.filter(|_| rank <= u128::from(recorded)) else {
         return Quantile::Above(bound_ns);
     };
@@ -96,6 +94,15 @@ pub fn quantile_at(
         }
     }
     Quantile::Ns(histogram.max())
+}
+
+/// The rank of a percentile among `total` values (nearest rank), from 1; 0 where there are none.
+pub(super) fn rank(percentile: f64, total: u128) -> u128 {
+    // Whole parts in a milliard, so that 95% of 20 is 19 and not 19.000000000000004.
+    let parts = (percentile * 1e7).round() as u128;
+    (parts * total)
+        .div_ceil(1_000_000_000)
+        .clamp(1.min(total), total)
 }
 
 /// The histogram of one series, of one stream or of all together.
