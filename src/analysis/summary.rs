@@ -3,6 +3,7 @@
 
 use hdrhistogram::Histogram;
 
+use crate::plan::Confirms;
 use crate::record::Series;
 use crate::results::{Quantile, SeriesHistogram, SeriesSummary, Stop, VariantRun, VariantSeries};
 
@@ -23,6 +24,11 @@ pub fn summarize(variant: &VariantRun, series: &VariantSeries) -> Vec<SeriesSumm
             wanted.push((censored.series, None));
         }
     }
+    for kind in unsent_series(variant) {
+        if !wanted.contains(&(kind, None)) {
+            wanted.push((kind, None));
+        }
+    }
     let place = |series: Series| Series::ALL.iter().position(|other| *other == series);
     wanted.sort_by_key(|(series, stream)| (place(*series), *stream));
     wanted
@@ -38,6 +44,25 @@ pub fn summarize(variant: &VariantRun, series: &VariantSeries) -> Vec<SeriesSumm
             )
         })
         .collect()
+}
+
+/// The series in which unsent messages count as late, where there are any: all of them may have gone unsent.
+fn unsent_series(variant: &VariantRun) -> Vec<Series> {
+    let mut kinds = Vec::new();
+    if unsent(variant) == 0 {
+        return kinds;
+    }
+    let has_schedule = variant.loops.iter().any(|kind| kind.has_schedule());
+    if !variant.plan.consumers.is_empty() {
+        kinds.push(Series::DeliveryService);
+        kinds.extend(has_schedule.then_some(Series::DeliveryResponse));
+    }
+    let fleets = &variant.plan.producers;
+    if fleets.iter().any(|fleet| fleet.confirms != Confirms::Off) {
+        kinds.push(Series::ConfirmService);
+        kinds.extend(has_schedule.then_some(Series::ConfirmResponse));
+    }
+    kinds
 }
 
 fn summary(

@@ -43,7 +43,7 @@ impl Grid {
             .collect()
     }
 
-    fn heads(&self) -> Vec<(&'static str, &'static str)> {
+    fn heads(&self) -> Vec<(&'static str, String)> {
         let class = |side| {
             if side == Side::Right {
                 "figure"
@@ -53,7 +53,7 @@ impl Grid {
         };
         self.columns
             .iter()
-            .map(|column| (class(column.side), column.name))
+            .map(|column| (class(column.side), column.name.replace('\n', " ")))
             .collect()
     }
 }
@@ -65,16 +65,11 @@ pub(super) fn page(record: &RunRecord, charts: &[Chart]) -> Result<String, Rende
     let pretty = |value: serde_json::Result<String>| {
         value.map_err(|error| RenderError::new("report.html", error))
     };
-    let mut times = sheet.times.iter();
     let mut variants = Vec::new();
     for (index, variant) in run.variants.iter().enumerate() {
         variants.push(Section {
             name: spaced(&variant.name),
-            times: if variant.series.is_empty() {
-                None
-            } else {
-                times.next()
-            },
+            times: sheet.times.get(index).and_then(Option::as_ref),
             charts: charts
                 .iter()
                 .filter(|chart| chart.variant == Some(index))

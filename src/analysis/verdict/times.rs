@@ -133,6 +133,9 @@ fn by_count(
     let is_upper = matches!(claim.comparison, Comparison::Less | Comparison::AtMost);
     let allowed = format!("{:.7}", 100.0 - percentile);
     let allowed = allowed.trim_end_matches('0').trim_end_matches('.');
+    if above == 0 && is_upper {
+        return (Verdict::Pass, vec!["none above the limit".to_owned()]);
+    }
     let mut parts = vec![format!(
         "{} above the limit, {}{allowed}% {}",
         figure::share(above, all),
