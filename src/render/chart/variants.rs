@@ -3,7 +3,7 @@
 use super::axis::{Axis, short, short_time};
 use super::canvas::{Align, BLUE, Canvas, DrawError, Frame, GREY, Ink, ORANGE, SKY, TEXT_SIZE};
 use crate::analysis::figure;
-use crate::render::sheet::{headline_series, loops, spaced, standing};
+use crate::render::sheet::{headline_series, loops, spaced};
 use crate::results::{Quantile, Run, SeriesSummary, VariantRun};
 
 const WIDTH: u32 = 1000;
@@ -83,7 +83,7 @@ pub(super) fn draw(run: &Run) -> Result<String, DrawError> {
         let middle = rate_frame.top + ROW * index as i32 + ROW / 2;
         let name = canvas.cut(&spaced(&variant.name), NAMES - 14)?;
         canvas.text(&name, (room.left, middle - 8), Align::Left)?;
-        let below = format!("{}; {}", loops(variant), standing(variant));
+        let below = format!("{}; {}", loops(variant), super::outcome(variant));
         canvas.faint(&below, (room.left, middle + 8), Align::Left)?;
         bars(&canvas, rate_frame, &rate_axis, middle, variant)?;
         dots(&canvas, time_frame, &time_axis, middle, variant)?;
@@ -127,7 +127,7 @@ fn bars(
     middle: i32,
     variant: &VariantRun,
 ) -> Result<(), DrawError> {
-    let Some(measured) = variant.measured else {
+    let Some(measured) = variant.measured.filter(|m| m.seconds > 0.0) else {
         return canvas.faint("not measured", (frame.left + 6, middle), Align::Left);
     };
     let bar = |rate: f64, half: i32| Frame {
