@@ -196,6 +196,10 @@ fn facts(run: &Run) -> Vec<(String, String)> {
         Edge::Api => "times taken at the client library's interface: its queueing is part of them",
     };
     let mut identity = format!("{} {}", broker.identity.product, broker.identity.version);
+    // It is known from the first connection, and saved when a variant ends.
+    if broker.identity.product.is_empty() {
+        identity = "of a version that was not saved,".to_owned();
+    }
     if !broker.identity.platform.is_empty() {
         identity.push_str(&format!(" on {}", broker.identity.platform));
     }

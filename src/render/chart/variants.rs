@@ -103,14 +103,21 @@ fn panel(room: Frame, left: i32, width: i32) -> Frame {
 
 fn scale(canvas: &Canvas<'_>, frame: Frame, axis: &Axis, name: &str) -> Result<(), DrawError> {
     let grid = plotters::style::RGBColor(0xE4, 0xE4, 0xE4);
-    let mut free_from = i32::MIN;
-    for (tick, label) in &axis.ticks {
+    // Where there is no room for all labels, those of whole decades are the ones to keep.
+    let is_decade = |label: &str| label.starts_with('1') && !label.contains(['2', '5', '.']);
+    let (decades, others): (Vec<_>, Vec<_>) =
+        axis.ticks.iter().partition(|(_, label)| is_decade(label));
+    let mut taken: Vec<(i32, i32)> = Vec::new();
+    for (tick, label) in decades.into_iter().chain(others) {
         let at = frame.x(axis, *tick);
         canvas.rule((at, frame.top), (at, frame.bottom), grid)?;
-        let half = canvas.text_width(label, TEXT_SIZE)? / 2;
-        if at - half > free_from {
+        let half = canvas.text_width(label, TEXT_SIZE)? / 2 + 4;
+        if taken
+            .iter()
+            .all(|(from, to)| at + half <= *from || at - half >= *to)
+        {
             canvas.text(label, (at, frame.bottom + 12), Align::Center)?;
-            free_from = at + half + 8;
+            taken.push((at - half, at + half));
         }
     }
     canvas.text(
