@@ -142,7 +142,7 @@ fn carry_out(
     let finished = campaign::run(&campaign, &signal::STOP, progress).map_err(Failure::broken)?;
     progress.end();
     let Finished { record, store } = finished;
-    report::print(&record, store.folder(), options.format)?;
+    report::print(&record, Some(store.folder()), options.format)?;
     // Last, for the numbers are saved and printed by now: a chart that cannot be drawn must not take them away.
     let files = render::files(&record).map_err(Failure::broken)?;
     store.finish(&record.run, &files).map_err(Failure::broken)?;
