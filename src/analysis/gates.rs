@@ -229,11 +229,11 @@ fn offered_load(variant: &VariantRun, series: &VariantSeries) -> Option<Gate> {
 /// Whether more of the messages' delay before sending was the harness's own (pacer lag) than the broker's (hold).
 pub fn harness_was_late(variant: &VariantRun, series: &VariantSeries) -> bool {
     let sum = |kind| histogram(series, kind, None).map_or(0.0, |h| h.mean() * h.len() as f64);
-    // Messages that were never sent have no hold; the fleets' time account has the waiting all the same.
-    let waited: u64 = variant
+    // Messages that were never sent are not in the histogram of hold.
+    let unsent: f64 = variant
         .time_account
         .iter()
-        .map(|account| account.window_ns + account.socket_ns + account.blocked_ns)
+        .map(|account| account.unsent_hold_ns as f64)
         .sum();
-    sum(Series::PacerLag) > sum(Series::Hold).max(waited as f64)
+    sum(Series::PacerLag) > sum(Series::Hold) + unsent
 }

@@ -40,12 +40,16 @@ pub struct Finished {
     pub record: RunRecord,
     /// Where it is.
     pub store: Store,
+    /// Why the record on disk is an earlier one than this, if it is.
+    pub unsaved: Option<StoreError>,
 }
 
 /// Runs all plans, or as many as the user and the broker let it, and assesses what was measured.
 ///
+/// Once something was measured it is handed back, even where the disk is full and it can no longer be saved.
+///
 /// # Errors
-/// Where the results cannot be stored; found before the load starts where possible.
+/// Where the results cannot be stored, found before the load starts.
 pub fn run(
     campaign: &Campaign<'_>,
     stop: &StopSignal,
@@ -54,18 +58,29 @@ pub fn run(
     let mut run = empty_run(campaign);
     let store = Store::create(campaign.out, &run)?;
     let mut series = Vec::new();
+    let mut unsaved = None;
     for index in 0..campaign.plans.len() {
         if stop.asked() > 0 {
             break;
         }
         observer.observe(&RunEvent::Begin(headline(campaign.plans, index)));
-        let measured = run_one(campaign, index, stop, observer, &store, &mut run)?;
-        series.push(measured);
-        store.save(&run)?;
+        match run_one(campaign, index, stop, observer, &store, &mut run) {
+            Ok(measured) => series.push(measured),
+            Err(error) if index == 0 => return Err(error),
+            Err(error) => {
+                run.variants[index].stop = Stop::SystemFailed {
+                    detail: error.to_string(),
+                };
+            }
+        }
+        unsaved = store.save(&run).err();
         if let Stop::BrokerFailed { detail } | Stop::SystemFailed { detail } =
             &run.variants[index].stop
         {
             observer.observe(&RunEvent::Note(detail.clone()));
+            break;
+        }
+        if unsaved.is_some() {
             break;
         }
     }
@@ -73,10 +88,15 @@ pub fn run(
     run.ended = Some(clock::wall().to_string());
     let mut record = RunRecord { run, series };
     analysis::assess(&mut record);
-    store.save(&record.run)?;
-    Ok(Finished { record, store })
+    unsaved = store.save(&record.run).err().or(unsaved);
+    Ok(Finished {
+        record,
+        store,
+        unsaved,
+    })
 }
 
+/// Fails only before the load.
 fn run_one(
     campaign: &Campaign<'_>,
     index: usize,
@@ -108,7 +128,11 @@ fn run_one(
         ..
     } = scribe;
     match &outcome.left_behind {
-        None => store.removed(plan.run)?,
+        None => {
+            if let Err(error) = store.removed(plan.run) {
+                run.notes.push(format!("{}: {error}", plan.variant.name));
+            }
+        }
         Some(reason) => run.notes.push(format!(
             "{}: not everything could be removed from the broker ({reason}); `mqbench clean` does it later",
             plan.variant.name
@@ -121,6 +145,7 @@ fn run_one(
     );
     fill_in(run, index, outcome);
     if let Some(error) = failed {
+        stop.retract();
         run.variants[index].stop = Stop::SystemFailed {
             detail: error.to_string(),
         };

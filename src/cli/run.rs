@@ -141,8 +141,15 @@ fn carry_out(
     };
     let finished = campaign::run(&campaign, &signal::STOP, progress).map_err(Failure::broken)?;
     progress.end();
-    let Finished { record, store } = finished;
+    let Finished {
+        record,
+        store,
+        unsaved,
+    } = finished;
     report::print(&record, Some(store.folder()), options.format)?;
+    if let Some(error) = unsaved {
+        return Err(Failure::broken(error));
+    }
     // Last, for the numbers are saved and printed by now: a chart that cannot be drawn must not take them away.
     let files = render::files(&record).map_err(Failure::broken)?;
     store.finish(&record.run, &files).map_err(Failure::broken)?;

@@ -87,6 +87,15 @@ impl StopSignal {
             });
     }
 
+    /// Takes one asking back, of whoever asked for a reason of its own that is dealt with.
+    pub(crate) fn retract(&self) {
+        let _ = self
+            .asked
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |asked| {
+                asked.checked_sub(1)
+            });
+    }
+
     /// How often it was asked.
     pub fn asked(&self) -> u8 {
         self.asked.load(Ordering::Relaxed)

@@ -774,6 +774,7 @@ fn time_account(plan: &Plan, layout: &Layout, ends: &[WorkerEnd]) -> Vec<TimeAcc
             account.window_ns += producer.account.window_ns;
             account.socket_ns += producer.account.socket_ns;
             account.blocked_ns += producer.account.blocked_ns;
+            account.unsent_hold_ns += producer.account.unsent_hold_ns;
         }
         for (stream, burst) in &end.bursts {
             accounts[*stream].burst_max = accounts[*stream].burst_max.max(*burst);

@@ -64,6 +64,7 @@ pub(super) fn crew(
     Crew {
         fleets,
         producer_at,
+        connections: connections(plan, layout, number),
         producers_on,
         seats,
         subscriptions,
@@ -75,6 +76,44 @@ pub(super) fn crew(
         windows,
         overload: plan.timing.overload,
     }
+}
+
+/// What each connection of the worker is called when something happens to it.
+fn connections(plan: &Plan, layout: &Layout, number: usize) -> Vec<String> {
+    let worker = &layout.workers[number];
+    let fleet_of = |connection: u32| {
+        let producer = worker
+            .spec
+            .producers
+            .iter()
+            .position(|spec| spec.connection == connection);
+        let consumer = worker
+            .spec
+            .consumers
+            .iter()
+            .position(|spec| spec.connection == connection);
+        match (producer, consumer) {
+            (Some(member), _) => plan.producers[layout.producers[worker.producers[member]].fleet]
+                .name
+                .as_str(),
+            (None, Some(member)) => plan.consumers[worker.consumers[member].2].name.as_str(),
+            (None, None) => "nobody",
+        }
+    };
+    let label = |(connection, spec): (usize, &crate::driver::ConnectionSpec)| {
+        let fleet = fleet_of(connection as u32);
+        match plan.connection.addresses.get(spec.address) {
+            Some(address) => format!("a connection of {fleet} to {address}"),
+            None => format!("a connection of {fleet}"),
+        }
+    };
+    worker
+        .spec
+        .connections
+        .iter()
+        .enumerate()
+        .map(label)
+        .collect()
 }
 
 fn traits(
@@ -170,6 +209,7 @@ fn seats(
             consumer: Consumer::new(traits, layout.producers.len()),
             slot: slot_of(*stream),
             subscription: position,
+            label: format!("{} on queue {}", fleet.name, fleet.queue),
         });
     }
     (seats, subscriptions)

@@ -32,6 +32,8 @@ pub(super) struct WaitAccount {
     pub(super) socket_ns: u64,
     /// Blocked by the broker.
     pub(super) blocked_ns: u64,
+    /// Sum over the measured messages that were never sent: how long each was held until it was given up.
+    pub(super) unsent_hold_ns: u64,
 }
 
 /// A message between the moment it was noticed and the moment it is settled.
@@ -143,12 +145,14 @@ impl Producer {
         self.pending.push_back((due, now));
     }
 
-    /// Gives up on everything that waits, and says how much it was.
-    pub(super) fn abandon(&mut self, now: Nanos) -> u64 {
+    /// Gives up on everything that waits. Its hold ends here, and is the broker's as much as that of what was sent.
+    pub(super) fn abandon(&mut self, now: Nanos, windows: &MeasureWindows) {
         self.set_wait(None, now);
-        let abandoned = self.pending.len() as u64;
-        self.pending.clear();
-        abandoned
+        for (due, noticed) in self.pending.drain(..) {
+            if windows.index(due).is_some() {
+                self.account.unsent_hold_ns += now.saturating_since(noticed).as_ns();
+            }
+        }
     }
 
     /// Hands waiting messages to the port as far as window and socket allow; true where some still wait.
@@ -353,7 +357,7 @@ impl Producer {
 
     /// Ends the account of waiting and gives everything that the balance needs.
     pub(super) fn finish(mut self, now: Nanos, windows: &MeasureWindows) -> ProducerEnd {
-        self.set_wait(None, now);
+        self.abandon(now, windows);
         let sent = self.next_sequence - self.unsent();
         let unanswered_measured = if self.traits.confirms {
             let open = self

@@ -38,6 +38,8 @@ pub(super) struct Seat {
     pub(super) slot: usize,
     /// Index into the worker's subscriptions.
     pub(super) subscription: usize,
+    /// For a person: its fleet and its source.
+    pub(super) label: String,
 }
 
 /// Everything that one worker drives.
@@ -47,6 +49,8 @@ pub(super) struct Crew {
     pub(super) fleets: Vec<Fleet>,
     /// For each producer of the port: its fleet, and its position in it.
     pub(super) producer_at: Vec<(usize, usize)>,
+    /// For each connection of the port, for a person: whose it is, and where it goes.
+    pub(super) connections: Vec<String>,
     /// For each connection of the port: its producers' port indices.
     pub(super) producers_on: Vec<Vec<u32>>,
     /// For each consumer of the port.
@@ -187,10 +191,11 @@ impl<P: Port, C: Clock> Worker<P, C> {
 
     fn cease(&mut self, now: Nanos) {
         self.ceased = true;
+        let windows = self.crew.windows;
         for (fleet, waiting) in self.crew.fleets.iter_mut().zip(&mut self.waiting) {
             fleet.source.stop();
             for producer in &mut fleet.producers {
-                producer.abandon(now);
+                producer.abandon(now, &windows);
             }
             waiting.list.clear();
             waiting.is_listed.fill(false);
@@ -283,8 +288,13 @@ impl<P: Port, C: Clock> Worker<P, C> {
     fn handle(&mut self, event: Event, sheet: &mut Sheet) {
         match event {
             Event::Delivered { consumer, delivery } => {
-                let Some(seat) = self.crew.seats.get_mut(consumer as usize) else { return };
-                let windows = Scheduled { measure: &self.crew.windows, producers: &self.crew.scheduled };
+                let Some(seat) = self.crew.seats.get_mut(consumer as usize) else {
+                    return;
+                };
+                let windows = Scheduled {
+                    measure: &self.crew.windows,
+                    producers: &self.crew.scheduled,
+                };
                 seat.consumer.on_delivered(
                     &delivery,
                     &mut self.crew.subscriptions[seat.subscription],
@@ -293,33 +303,70 @@ impl<P: Port, C: Clock> Worker<P, C> {
                     &mut self.port,
                 );
             }
-            Event::Sent { producer, messages, at } => {
+            Event::Sent {
+                producer,
+                messages,
+                at,
+            } => {
                 let windows = self.crew.windows;
                 if let Some((producer, slot)) = self.producer(producer) {
                     producer.on_sent(messages, at, &windows, &mut sheet.slots[slot]);
                 }
             }
-            Event::Settled { producer, tag, multiple, answer, at } => {
+            Event::Settled {
+                producer,
+                tag,
+                multiple,
+                answer,
+                at,
+            } => {
                 let windows = self.crew.windows;
                 if let Some((producer, slot)) = self.producer(producer) {
-                    let answered = Answered { tag, multiple, answer, at };
+                    let answered = Answered {
+                        tag,
+                        multiple,
+                        answer,
+                        at,
+                    };
                     producer.on_settled(answered, &windows, &mut sheet.slots[slot]);
                 }
             }
-            Event::Returned { producer, stamp, .. } => {
+            Event::Returned {
+                producer, stamp, ..
+            } => {
                 if let (Some((producer, _)), Ok(stamp)) = (self.producer(producer), stamp) {
                     producer.on_returned(stamp.sequence);
                 }
             }
             Event::Blocked { connection, .. } => self.on_blocked(connection, Blocking::Begins),
             Event::Unblocked { connection, .. } => self.on_blocked(connection, Blocking::Ends),
-            Event::Cancelled { consumer, .. } => self.control.alert(Alert::Failed(format!(
-                "the broker cancelled consumer {consumer} of this run: its source was deleted or became unavailable"
-            ))),
-            Event::Closed { cause, .. } => {
-                self.control.alert(Alert::Failed(format!("a connection ended during the run: {cause}")));
+            Event::Cancelled { consumer, .. } => {
+                let label = self
+                    .crew
+                    .seats
+                    .get(consumer as usize)
+                    .map_or("?", |seat| &seat.label);
+                self.control.alert(Alert::Failed(format!(
+                    "the broker cancelled a consumer of {label} during the run (basic.cancel): the queue was deleted \
+                     or became unavailable"
+                )));
+            }
+            Event::Closed {
+                connection, cause, ..
+            } => {
+                let label = self.connection_label(connection);
+                self.control.alert(Alert::Failed(format!(
+                    "{label} ended during the run: {cause}"
+                )));
             }
         }
+    }
+
+    fn connection_label(&self, connection: u32) -> &str {
+        self.crew
+            .connections
+            .get(connection as usize)
+            .map_or("a connection", String::as_str)
     }
 
     fn producer(&mut self, port_index: u32) -> Option<(&mut Producer, usize)> {
@@ -333,12 +380,20 @@ impl<P: Port, C: Clock> Worker<P, C> {
             return;
         };
         *state = blocking == Blocking::Begins;
-        self.control.alert(Alert::Note(match blocking {
-            Blocking::Begins => {
-                format!("the broker blocked connection {connection} (connection.blocked)")
-            }
-            Blocking::Ends => format!("the broker unblocked connection {connection}"),
-        }));
+        // An alarm blocks all that publish: the first and the last of many say it.
+        match (
+            blocking,
+            self.blocked.iter().filter(|blocked| **blocked).count(),
+        ) {
+            (Blocking::Begins, 1) => self.control.alert(Alert::Note(format!(
+                "the broker blocked {} (connection.blocked); others that publish may follow",
+                self.connection_label(connection)
+            ))),
+            (Blocking::Ends, 0) => self.control.alert(Alert::Note(
+                "the broker unblocked all connections".to_owned(),
+            )),
+            _ => {}
+        }
         for producer in self.crew.producers_on[connection as usize].clone() {
             let Some((producer, _)) = self.producer(producer) else {
                 continue;

@@ -282,6 +282,7 @@ fn variant(plan: Plan, shape: &Shape, streams: Vec<Stream>, variants: usize) -> 
             window_ns: 120 * MS,
             socket_ns: 3 * MS,
             blocked_ns: 0,
+            unsent_hold_ns: 0,
             burst_max: 9,
         }],
         subscriptions: vec![Subscription {

@@ -340,6 +340,8 @@ pub struct TimeAccount {
     pub socket_ns: u64,
     /// Blocked by the broker.
     pub blocked_ns: u64,
+    /// Sum over the messages of the measure phase that were never sent: how long each was held until it was given up.
+    pub unsent_hold_ns: u64,
     /// Greatest number of messages sent on one wake-up.
     pub burst_max: u64,
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture; // who imports whom, who may print: the sources held against the design
+mod bad_days; // what goes wrong on the way: refused, disturbed, overloaded, out of room, over TLS
 mod broker; // a RabbitMQ for tests
 mod cli; // help, completions, mistakes, exit codes, signals
 mod compose; // docker-compose.yml and the configuration that it mounts

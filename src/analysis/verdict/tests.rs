@@ -32,7 +32,7 @@ fn unsent(variant: &mut VariantRun, count: u64) {
 /// More waiting for the broker than any pacer lag.
 fn broker_held(variant: &mut VariantRun) {
     variant.time_account = vec![TimeAccount {
-        blocked_ns: 3_000_000_000,
+        unsent_hold_ns: 3_000_000_000,
         ..TimeAccount::default()
     }];
 }
