@@ -30,10 +30,40 @@ pub fn quantile(quantile: Quantile) -> String {
     }
 }
 
-/// Events a second with four significant digits: `0.2500/s`, `987.0/s`, `21.00k/s`, `1.250M/s`.
+/// Events a second: whole ones with their thousands apart from 100 up, three significant digits below: `0.250/s`,
+/// `20,997/s`.
 pub fn rate(per_second: f64) -> String {
-    let (value, unit) = scaled(per_second);
-    format!("{}{unit}/s", digits(value, 4))
+    format!("{}/s", plain_rate(per_second))
+}
+
+/// The same without its unit, for a column that names it.
+pub fn plain_rate(per_second: f64) -> String {
+    if per_second >= 99.95 {
+        count(per_second.round() as u64)
+    } else {
+        digits(per_second, 3)
+    }
+}
+
+/// A value of a distribution in milliseconds without the unit, for a column that names it: `9.41`, `> 3000`, `-`.
+pub fn ms(quantile: Quantile) -> String {
+    match quantile {
+        Quantile::Ns(ns) => digits(ns as f64 / 1e6, 3),
+        Quantile::Above(0) => "never".to_owned(),
+        Quantile::Above(ns) => format!("> {}", digits(ns as f64 / 1e6, 1)),
+        Quantile::None => "-".to_owned(),
+    }
+}
+
+/// A moment to the second, as UTC: of `2026-11-24T05:05:13.217821482Z` it is `2026-11-24 05:05:13`. What has another form
+/// is left as it is.
+pub fn moment(iso: &str) -> String {
+    match iso.split_once('T') {
+        Some((date, time)) if time.is_char_boundary(8) && time.ends_with('Z') => {
+            format!("{date} {}", time.get(..8).unwrap_or(time))
+        }
+        _ => iso.to_owned(),
+    }
 }
 
 /// Bytes a second in binary units with three significant digits: `20.5 MiB/s`.
@@ -86,16 +116,6 @@ pub fn share(part: u64, whole: u64) -> String {
         }
     }
     String::new()
-}
-
-fn scaled(value: f64) -> (f64, &'static str) {
-    if value >= 999_950.0 {
-        (value / 1e6, "M")
-    } else if value >= 999.95 {
-        (value / 1e3, "k")
-    } else {
-        (value, "")
-    }
 }
 
 /// A value with so many significant digits, written without an exponent. Whole digits are never rounded away.
@@ -152,10 +172,12 @@ mod tests {
     fn rates_and_counts_stay_short() {
         for (value, text) in [
             (0.0, "0/s"),
-            (0.25, "0.2500/s"),
-            (987.04, "987.0/s"),
-            (20_997.3, "21.00k/s"),
-            (999_960.0, "1.000M/s"),
+            (0.25, "0.250/s"),
+            (99.94, "99.9/s"),
+            (99.96, "100/s"),
+            (987.04, "987/s"),
+            (20_997.3, "20,997/s"),
+            (1_250_000.2, "1,250,000/s"),
         ] {
             assert_eq!(rate(value), text);
         }
@@ -164,6 +186,26 @@ mod tests {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(bytes(512.0), "512 B");
         assert_eq!(bytes(21_504.0 * 1024.0), "21.0 MiB");
+    }
+
+    #[test]
+    fn columns_of_milliseconds_and_moments_carry_no_more_than_is_read() {
+        for (value, text) in [
+            (Quantile::Ns(41_200), "0.0412"),
+            (Quantile::Ns(86_240_000), "86.2"),
+            (Quantile::Ns(1_140_000_000), "1140"),
+            (Quantile::Above(3_000_000_000), "> 3000"),
+            (Quantile::Above(0), "never"),
+            (Quantile::None, "-"),
+        ] {
+            assert_eq!(ms(value), text);
+        }
+        assert_eq!(
+            moment("2026-11-24T05:05:13.217821482Z"),
+            "2026-11-24 05:05:13"
+        );
+        assert_eq!(moment("2026-11-24T05:05:13Z"), "2026-11-24 05:05:13");
+        assert_eq!(moment("yesterday"), "yesterday");
     }
 
     #[test]

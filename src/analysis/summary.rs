@@ -3,6 +3,7 @@
 
 use hdrhistogram::Histogram;
 
+use crate::plan::Confirms;
 use crate::record::Series;
 use crate::results::{Quantile, SeriesHistogram, SeriesSummary, Stop, VariantRun, VariantSeries};
 
@@ -23,6 +24,11 @@ pub fn summarize(variant: &VariantRun, series: &VariantSeries) -> Vec<SeriesSumm
             wanted.push((censored.series, None));
         }
     }
+    for kind in unsent_series(variant) {
+        if !wanted.contains(&(kind, None)) {
+            wanted.push((kind, None));
+        }
+    }
     let place = |series: Series| Series::ALL.iter().position(|other| *other == series);
     wanted.sort_by_key(|(series, stream)| (place(*series), *stream));
     wanted
@@ -38,6 +44,25 @@ pub fn summarize(variant: &VariantRun, series: &VariantSeries) -> Vec<SeriesSumm
             )
         })
         .collect()
+}
+
+/// The series in which unsent messages count as late, where there are any: all of them may have gone unsent.
+fn unsent_series(variant: &VariantRun) -> Vec<Series> {
+    let mut kinds = Vec::new();
+    if unsent(variant) == 0 {
+        return kinds;
+    }
+    let has_schedule = variant.loops.iter().any(|kind| kind.has_schedule());
+    if !variant.plan.consumers.is_empty() {
+        kinds.push(Series::DeliveryService);
+        kinds.extend(has_schedule.then_some(Series::DeliveryResponse));
+    }
+    let fleets = &variant.plan.producers;
+    if fleets.iter().any(|fleet| fleet.confirms != Confirms::Off) {
+        kinds.push(Series::ConfirmService);
+        kinds.extend(has_schedule.then_some(Series::ConfirmResponse));
+    }
+    kinds
 }
 
 fn summary(
@@ -82,9 +107,7 @@ pub fn quantile_at(
     if total == 0 {
         return Quantile::None;
     }
-    // Whole parts in a milliard, so that 95% of 20 is 19 and not 19.000000000000004.
-    let parts = (percentile * 1e7).round() as u128;
-    let rank = (parts * total).div_ceil(1_000_000_000).clamp(1, total);
+    let rank = rank(percentile, total);
     let Some(histogram) = histogram.filter(|_| rank <= u128::from(recorded)) else {
         return Quantile::Above(bound_ns);
     };
@@ -96,6 +119,15 @@ pub fn quantile_at(
         }
     }
     Quantile::Ns(histogram.max())
+}
+
+/// The rank of a percentile among `total` values (nearest rank), from 1; 0 where there are none.
+pub(super) fn rank(percentile: f64, total: u128) -> u128 {
+    // Whole parts in a milliard, so that 95% of 20 is 19 and not 19.000000000000004.
+    let parts = (percentile * 1e7).round() as u128;
+    (parts * total)
+        .div_ceil(1_000_000_000)
+        .clamp(1.min(total), total)
 }
 
 /// The histogram of one series, of one stream or of all together.

@@ -3,15 +3,17 @@
 //! PASS needs a run that ended as planned and gates that held. FAIL needs a miss that the harness did not cause. Everything
 //! else is INVALID: not a number.
 
-use crate::claim::{Claim, Comparison, End, Limit, Metric, Origin, Statistic, Total};
+mod times;
+
+use crate::claim::{Claim, Comparison, End, Limit, Metric, Origin, Total};
 use crate::record::Series;
 use crate::results::{
-    ClaimResult, GateKind, Measured, Quantile, Stop, Totals, VariantRun, VariantSeries, Verdict,
+    ClaimResult, GateKind, Measured, Stop, Totals, VariantRun, VariantSeries, Verdict,
 };
 
 use super::figure;
 use super::gates::{ENOUGH_PER_MILLE, harness_was_late};
-use super::summary::{bound, copies_per_message, histogram, late_for_ever, quantile_at};
+use super::summary::copies_per_message;
 
 /// The worst of several verdicts: FAIL before INVALID before INCONCLUSIVE before PASS; none of none.
 pub fn overall(verdicts: impl IntoIterator<Item = Verdict>) -> Option<Verdict> {
@@ -56,7 +58,7 @@ pub fn judge(claim: &Claim, variant: &VariantRun, series: &VariantSeries) -> Cla
                 statistic,
             },
             Limit::Span(limit),
-        ) => time(
+        ) => times::judged(
             claim,
             limit.as_ns(),
             kind(end, origin),
@@ -67,29 +69,28 @@ pub fn judge(claim: &Claim, variant: &VariantRun, series: &VariantSeries) -> Cla
         (Metric::Total(total), Limit::Count(limit)) => total_of(claim, limit, total, variant),
         _ => Finding::unmeasured("the limit is of another kind than the metric"),
     };
-    let (verdict, reason) = trusted(claim, &found, variant, series);
+    let found = trusted(claim, found, variant, series);
     ClaimResult {
         text: claim.to_string(),
         variant: variant.name.clone(),
-        verdict,
+        verdict: found.verdict,
         measured: found.measured,
         value: found.value,
         limit: claim.limit.to_string(),
-        reason,
+        reason: found.reason,
     }
 }
 
 /// What the finding is worth, given how the run ended and which gates held.
-fn trusted(
-    claim: &Claim,
-    found: &Finding,
-    variant: &VariantRun,
-    series: &VariantSeries,
-) -> (Verdict, String) {
-    let invalid = |reason: String| (Verdict::Invalid, reason);
+fn trusted(claim: &Claim, found: Finding, variant: &VariantRun, series: &VariantSeries) -> Finding {
     if let Some(cause) = cut_short(&variant.stop) {
-        return invalid(cause);
+        return Finding::unmeasured(cause);
     }
+    let invalid = |reason: String, found: Finding| Finding {
+        verdict: Verdict::Invalid,
+        reason,
+        ..found
+    };
     let own_gate = match claim.metric {
         Metric::Total(Total::Corrupt) => "corrupt",
         Metric::Total(Total::Foreign) => "foreign",
@@ -100,65 +101,61 @@ fn trusted(
         .iter()
         .find(|gate| !gate.held && gate.kind == GateKind::Truth && gate.name != own_gate);
     if let Some(gate) = broken {
-        return invalid(format!(
+        let reason = format!(
             "the run cannot be trusted: {} gate failed ({})",
             gate.name, gate.measured
-        ));
+        );
+        return invalid(reason, found);
     }
     let is_total = matches!(claim.metric, Metric::Total(_));
+    // What already broke the claim stays broken, whatever would have come.
+    let is_settled = is_total && found.verdict == Verdict::Fail;
     let offered = variant
         .gates
         .iter()
         .find(|gate| !gate.held && gate.kind == GateKind::OfferedLoad);
-    if let Some(gate) = offered
-        && !(is_total && found.verdict == Verdict::Fail)
-    {
-        return invalid(format!(
-            "the harness could not offer the load: {}",
-            gate.measured
-        ));
+    if let Some(gate) = offered.filter(|_| !is_settled) {
+        let reason = format!("the harness could not offer the load: {}", gate.measured);
+        return invalid(reason, found);
     }
-    match early_end(&variant.stop, variant) {
-        None => (found.verdict, found.reason.clone()),
-        Some(_) if is_total && found.verdict == Verdict::Fail => {
-            (found.verdict, found.reason.clone())
-        }
-        Some(cause) if is_total => {
-            invalid(format!("{cause}, so this total is not the whole run's"))
-        }
-        Some(cause) if harness_was_late(variant, series) => invalid(format!(
-            "{cause}, and the harness was late more than the broker"
-        )),
-        Some(cause) => (
-            Verdict::Fail,
-            format!("{cause}: the broker did not keep up"),
-        ),
+    if !ended_early(&variant.stop, variant) || is_settled {
+        return found;
+    }
+    if is_total {
+        return Finding::unmeasured("OVERLOADED: not the total of a whole run");
+    }
+    if harness_was_late(variant, series) {
+        let reason = "OVERLOADED, and the harness was late more than the broker";
+        return invalid(reason.to_owned(), found);
+    }
+    Finding {
+        verdict: Verdict::Fail,
+        reason: "OVERLOADED: the broker did not keep up".to_owned(),
+        ..found
     }
 }
 
-/// Why there is nothing to judge, where that is so.
-fn cut_short(stop: &Stop) -> Option<String> {
+/// Why there is nothing to judge, where that is so. What exactly happened stands once in a report, not in each claim.
+const fn cut_short(stop: &Stop) -> Option<&'static str> {
     match stop {
         Stop::Completed
         | Stop::MessagesSent
         | Stop::Overloaded { .. }
         | Stop::BacklogFull { .. } => None,
-        Stop::Unfinished => Some("the run did not come to its end".to_owned()),
-        Stop::Interrupted => Some("the run was interrupted".to_owned()),
-        Stop::BrokerFailed { detail } => Some(format!("the broker failed: {detail}")),
-        Stop::SystemFailed { detail } => Some(format!("this machine failed: {detail}")),
+        Stop::Unfinished => Some("the run did not come to its end"),
+        Stop::Interrupted => Some("the run was interrupted"),
+        Stop::BrokerFailed { .. } => Some("the broker failed"),
+        Stop::SystemFailed { .. } => Some("this machine failed"),
     }
 }
 
-/// Why the run ended before its time, where the load was more than could be carried. A full backlog is what a flood
+/// Whether the run ended before its time, for the load was more than could be carried. A full backlog is what a flood
 /// is expected to come to, and says nothing against the rates measured before.
-fn early_end(stop: &Stop, variant: &VariantRun) -> Option<String> {
+fn ended_early(stop: &Stop, variant: &VariantRun) -> bool {
     match stop {
-        Stop::Overloaded { detail } => Some(format!("OVERLOADED ({detail})")),
-        Stop::BacklogFull { detail } if variant.loops.iter().any(|l| l.has_schedule()) => {
-            Some(format!("OVERLOADED, the backlog was full ({detail})"))
-        }
-        _ => None,
+        Stop::Overloaded { .. } => true,
+        Stop::BacklogFull { .. } => variant.loops.iter().any(|l| l.has_schedule()),
+        _ => false,
     }
 }
 
@@ -208,7 +205,7 @@ fn throughput(claim: &Claim, limit: f64, variant: &VariantRun) -> Finding {
     let (word, rate, done, due) = carried(variant, measured);
     let finding = |kept, reason| Finding {
         verdict: pass_if(kept),
-        measured: format!("{rate:.0}/s"),
+        measured: figure::rate(rate),
         value: Some(rate),
         reason,
     };
@@ -220,10 +217,7 @@ fn throughput(claim: &Claim, limit: f64, variant: &VariantRun) -> Finding {
             .iter()
             .map(|kind| kind.as_str())
             .collect::<Vec<_>>();
-        let reason = format!(
-            "{rate:.0} messages a second were {word} ({} loop)",
-            loops.join(" and ")
-        );
+        let reason = format!("{word} a second, {} loop", loops.join(" and "));
         return finding(claim.holds(rate, limit), reason);
     };
     let planned = nominal * copies_per_message(variant);
@@ -232,13 +226,10 @@ fn throughput(claim: &Claim, limit: f64, variant: &VariantRun) -> Finding {
     let drain = variant.plan.timing.drain;
     let planned_shown = figure::rate(planned);
     let reason = match (claim.holds(planned, limit), enough) {
-        (false, _) => format!("the planned {planned_shown} is less than the claim"),
-        (true, true) => format!(
-            "the planned {planned_shown} covers the claim, and {share} of what was due was {word} within the drain \
-             limit of {drain}"
-        ),
+        (false, _) => format!("only {planned_shown} were planned"),
+        (true, true) => format!("of {planned_shown} planned, {share} was {word} in time"),
         (true, false) => format!(
-            "only {share} of what was due was {word} within the drain limit of {drain}, and 99.5% is asked for"
+            "of {planned_shown} planned, {share} was {word} within {drain} of the end, 99.5% asked for"
         ),
     };
     finding(enough && claim.holds(planned, limit), reason)
@@ -256,82 +247,6 @@ fn nominal_rate(variant: &VariantRun) -> Option<f64> {
         .sum()
 }
 
-// --- times --------------------------------------------------------------------------------------------------------
-
-fn time(
-    claim: &Claim,
-    limit: u64,
-    kind: Series,
-    statistic: Statistic,
-    variant: &VariantRun,
-    series: &VariantSeries,
-) -> Finding {
-    let histogram = histogram(series, kind, None);
-    let never = late_for_ever(variant, kind, None);
-    let bound = bound(variant);
-    let name = kind.tag().replace('-', " ");
-    let (statistic, value) = match statistic {
-        Statistic::Percentile(p) => (format!("P{p}"), quantile_at(histogram, never, p, bound)),
-        Statistic::Max => (
-            "maximum".to_owned(),
-            quantile_at(histogram, never, 100.0, bound),
-        ),
-        Statistic::Mean => {
-            let mean = match histogram {
-                _ if never > 0 => Quantile::Above(bound),
-                Some(histogram) => Quantile::Ns(histogram.mean().round() as u64),
-                None => Quantile::None,
-            };
-            ("mean".to_owned(), mean)
-        }
-    };
-    let late = match never {
-        0 => String::new(),
-        1 => "; 1 message never came and counts as late".to_owned(),
-        n => format!(
-            "; {} messages never came and count as late",
-            figure::count(n)
-        ),
-    };
-    let shown = figure::quantile(value);
-    let reason = format!("{statistic} of the {name} time is {shown}{late}");
-    match value {
-        Quantile::None => Finding::unmeasured(&format!("no {name} times were measured")),
-        Quantile::Above(_) => Finding {
-            verdict: pass_if(matches!(
-                claim.comparison,
-                Comparison::Greater | Comparison::AtLeast
-            )),
-            measured: shown,
-            value: None,
-            reason,
-        },
-        Quantile::Ns(ns) => {
-            // A histogram knows a value only to its bucket (0.1%): both ends must agree.
-            let lowest = histogram.map_or(ns, |h| h.lowest_equivalent(ns));
-            let is_mean = statistic == "mean";
-            let (low, high) = if is_mean { (ns, ns) } else { (lowest, ns) };
-            let (low, high) = (claim.holds(low, limit), claim.holds(high, limit));
-            Finding {
-                verdict: if low == high {
-                    pass_if(high)
-                } else {
-                    Verdict::Inconclusive
-                },
-                measured: shown,
-                value: Some(ns as f64),
-                reason: if low == high {
-                    reason
-                } else {
-                    format!(
-                        "{reason}; closer to the limit than a histogram's bucket of 0.1% can tell"
-                    )
-                },
-            }
-        }
-    }
-}
-
 // --- totals -------------------------------------------------------------------------------------------------------
 
 fn total_of(claim: &Claim, limit: u64, total: Total, variant: &VariantRun) -> Finding {
@@ -341,13 +256,9 @@ fn total_of(claim: &Claim, limit: u64, total: Total, variant: &VariantRun) -> Fi
     let value = total_value(totals, total);
     Finding {
         verdict: pass_if(claim.holds(value, limit)),
-        measured: value.to_string(),
+        measured: figure::count(value),
         value: Some(value as f64),
-        reason: format!(
-            "{} {} over the whole run",
-            figure::count(value),
-            total.as_str().replace('_', " ")
-        ),
+        reason: "counted over the whole run".to_owned(),
     }
 }
 

@@ -100,12 +100,15 @@ pub(crate) fn read_all(
     let scenarios = problems
         .or(scenarios)
         .map_err(|problems| failure(&problems))?;
-    for scenario in &scenarios {
-        if !scenario.warnings.is_empty() {
-            talk::say(&scenario.warnings.render(colours()));
-        }
-    }
+    scenarios.iter().for_each(warn_of);
     Ok(scenarios)
+}
+
+/// Says what may be meant otherwise in a scenario that is free of problems.
+pub(crate) fn warn_of(scenario: &Scenario) {
+    if !scenario.warnings.is_empty() {
+        talk::say(&scenario.warnings.render(colours()));
+    }
 }
 
 /// The problems as they are printed on stderr.

@@ -1,15 +1,15 @@
 //! `mqbench load`: a run without a scenario file, with the letters of RabbitMQ's PerfTest.
 //!
-//! Amounts to a scenario: its text is made here, can be printed, and is then run like any other.
+//! The letters become the library's options, those a scenario's text, which can be printed and is run like any other.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
 use mqbench::provision::Source;
-use mqbench::scenario;
+use mqbench::scenario::{self, LoadAck, LoadConfirms, LoadOptions};
+use mqbench::topology::QueueKind;
 use mqbench::units::{ByteSize, Rate, Span};
 
 use super::exit::{Exit, Failure};
@@ -70,15 +70,9 @@ pub(crate) struct Arguments {
     #[arg(short = 'C', long, value_name = "N")]
     pmessages: Option<u64>,
 
-    /// At most so many unacknowledged messages for each consumer; 0 for no limit.
-    #[arg(
-        short = 'q',
-        long,
-        visible_alias = "qos",
-        value_name = "N",
-        default_value_t = 0
-    )]
-    prefetch: u16,
+    /// At most so many unacknowledged messages for each consumer; 0 for no limit [default: 0, or 100 of a stream].
+    #[arg(short = 'q', long, visible_alias = "qos", value_name = "N")]
+    prefetch: Option<u16>,
 
     /// The broker takes a message as acknowledged when it was sent.
     #[arg(short = 'a', long = "autoack", conflicts_with = "multi_ack_every")]
@@ -141,6 +135,16 @@ enum Kind {
     Stream,
 }
 
+impl From<Kind> for QueueKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Classic => Self::Classic,
+            Kind::Quorum => Self::Quorum,
+            Kind::Stream => Self::Stream,
+        }
+    }
+}
+
 /// A text with a unit, or a bare number in the unit that PerfTest takes it in.
 fn with_unit<T: FromStr>(text: &str, unit: &str) -> Result<T, String>
 where
@@ -168,9 +172,10 @@ fn span(text: &str) -> Result<Span, String> {
 }
 
 pub(crate) fn run(arguments: &mut Arguments) -> Result<Exit, Failure> {
-    let text = arguments.scenario();
+    let text = scenario::example_from(&arguments.options());
     let scenario = scenario::parse(Path::new("load.toml"), text.as_bytes(), &[])
         .map_err(|problems| check::failure(&problems))?;
+    check::warn_of(&scenario);
     if arguments.print_scenario {
         talk::data(&text);
         return Ok(Exit::Passed);
@@ -182,77 +187,38 @@ pub(crate) fn run(arguments: &mut Arguments) -> Result<Exit, Failure> {
 }
 
 impl Arguments {
-    /// The scenario as a user would have written it.
-    fn scenario(&self) -> String {
-        let quoted = |text: &str| toml::Value::from(text).to_string();
-        let queue = quoted(&self.queue);
-        let mut text = format!(
-            "title = {}\n\n[[queue]]\nname = {queue}\n",
-            quoted(&self.title())
-        );
-        let line = |text: &mut String, key: &str, value: &dyn std::fmt::Display| {
-            let _ = writeln!(text, "{key} = {value}");
-        };
-        if self.predeclared {
-            line(&mut text, "existing", &true);
-        } else {
-            line(
-                &mut text,
-                "kind",
-                &quoted(
-                    self.queue_kind
-                        .to_possible_value()
-                        .unwrap_or_default()
-                        .get_name(),
-                ),
-            );
-        }
-        if self.producers > 0 {
-            text.push_str("\n[[producers]]\nname = \"producers\"\n");
-            line(&mut text, "count", &self.producers);
-            line(&mut text, "to", &format!("{{ queue = {queue} }}"));
-            if let Some(rate) = self.rate {
-                line(&mut text, "rate", &format!("\"{rate}\""));
-            }
-            line(&mut text, "size", &format!("\"{}\"", self.size));
-            line(
-                &mut text,
-                "persistent",
-                &self.flags.contains(&Flag::Persistent),
-            );
-            line(
-                &mut text,
-                "mandatory",
-                &self.flags.contains(&Flag::Mandatory),
-            );
-            match self.confirm {
-                Some(window) => line(&mut text, "confirms", &format!("{{ window = {window} }}")),
-                None => line(&mut text, "confirms", &"\"off\""),
-            }
-            if let Some(messages) = self.pmessages {
-                line(&mut text, "messages", &messages);
-            }
-        }
-        if self.consumers > 0 {
-            text.push_str("\n[[consumers]]\nname = \"consumers\"\n");
-            line(&mut text, "count", &self.consumers);
-            line(&mut text, "from", &queue);
-            line(&mut text, "prefetch", &self.prefetch);
-            if self.autoack {
-                line(&mut text, "ack", &"\"auto\"");
+    /// What the letters say, with PerfTest's defaults where they differ from the format's.
+    fn options(&self) -> LoadOptions {
+        LoadOptions {
+            title: Some(self.title()),
+            producers: Some(self.producers),
+            consumers: Some(self.consumers),
+            rate: self.rate,
+            size: Some(self.size),
+            duration: Some(self.measure()),
+            warmup: Some(self.warmup),
+            drain: Some(self.drain),
+            queue: Some(self.queue.clone()),
+            queue_kind: (!self.predeclared).then(|| self.queue_kind.into()),
+            existing: self.predeclared.then_some(true),
+            confirms: Some(self.confirm.map_or(LoadConfirms::Off, LoadConfirms::Window)),
+            persistent: Some(self.flags.contains(&Flag::Persistent)),
+            mandatory: Some(self.flags.contains(&Flag::Mandatory)),
+            ack: Some(if self.autoack {
+                LoadAck::Auto
             } else {
-                line(
-                    &mut text,
-                    "ack",
-                    &format!("{{ every = {} }}", self.multi_ack_every),
-                );
-            }
+                LoadAck::Every(self.multi_ack_every)
+            }),
+            prefetch: self.prefetch(),
+            messages: self.pmessages,
+            ..LoadOptions::default()
         }
-        text.push_str("\n[timing]\n");
-        line(&mut text, "warmup", &format!("\"{}\"", self.warmup));
-        line(&mut text, "measure", &format!("\"{}\"", self.measure()));
-        line(&mut text, "drain", &format!("\"{}\"", self.drain));
-        text
+    }
+
+    /// No limit, as PerfTest has it; but a stream is not read without one, and with `--autoack` there is nothing to limit.
+    fn prefetch(&self) -> Option<u16> {
+        let needs_none = self.autoack || self.queue_kind == Kind::Stream;
+        self.prefetch.or((!needs_none).then_some(0))
     }
 
     /// With a number of messages the time is only the most that they may take.
@@ -288,7 +254,7 @@ mod tests {
             .into_iter()
             .chain(line.split_whitespace());
         match Cli::try_parse_from(words).unwrap().command {
-            Command::Load(arguments) => arguments.scenario(),
+            Command::Load(arguments) => scenario::example_from(&arguments.options()),
             other => panic!("{other:?}"),
         }
     }
@@ -332,6 +298,7 @@ mod tests {
             "-a",
             "-y 0",
             "-x 0 -u orders --predeclared",
+            "--queue-kind stream",
             "--queue-kind quorum -f persistent -c 100 -r 2.5k/s",
             "-u a\"b\\c -C 10",
             "-s 1MiB --warmup 0s -z 5",

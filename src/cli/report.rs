@@ -38,17 +38,24 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut record = results::load(&arguments.run).map_err(Failure::usage)?;
     analysis::assess(&mut record);
-    print(&record, &arguments.run, arguments.format)?;
+    // A run that was killed left none.
+    let has_page = arguments.run.join("report.html").is_file();
+    let folder = has_page.then_some(arguments.run.as_path());
+    print(&record, folder, arguments.format)?;
     Ok(exit(&record))
 }
 
-/// Prints a record on stdout.
-pub(crate) fn print(record: &RunRecord, folder: &Path, format: Format) -> Result<(), Failure> {
+/// Prints a record on stdout; `folder` is where its report.html stands or is about to.
+pub(crate) fn print(
+    record: &RunRecord,
+    folder: Option<&Path>,
+    format: Format,
+) -> Result<(), Failure> {
     let text = match format {
         Format::Text => text::report(
             record,
             &TextOptions {
-                folder: Some(folder.to_owned()),
+                folder: folder.map(Path::to_owned),
                 ..TextOptions::default()
             },
         ),

@@ -146,7 +146,7 @@ fn carry_out(
         store,
         unsaved,
     } = finished;
-    report::print(&record, store.folder(), options.format)?;
+    report::print(&record, Some(store.folder()), options.format)?;
     if let Some(error) = unsaved {
         return Err(Failure::broken(error));
     }

@@ -1,15 +1,21 @@
 //! The grids of a report: claims, variants side by side, times, ledger, health, failed gates. Rows of short texts; what
 //! they look like is for the renderings.
 
-use super::sheet::{Grid, left, right, spaced, verdict_word};
+use super::ends::end_word;
+use super::names::{Names, names, spaced};
+use super::sheet::{Grid, left, right, verdict_word};
 use crate::analysis::figure;
-use crate::record::{Counts, Series};
+use crate::record::{Counts, Phase, Series};
 use crate::results::{
     Quantile, Run, RunRecord, SeriesSummary, Stop, Totals, VariantRun, VariantSeries,
 };
 
 pub(super) fn claims(run: &Run) -> Grid {
-    let several = run.variants.len() > 1;
+    let first = run.claims.first().map(|claim| claim.variant.as_str());
+    let several = run
+        .claims
+        .iter()
+        .any(|claim| Some(claim.variant.as_str()) != first);
     let mut columns = vec![
         left("Verdict"),
         left("Claim"),
@@ -32,7 +38,12 @@ pub(super) fn claims(run: &Run) -> Grid {
         row
     });
     Grid {
-        title: "Claims".to_owned(),
+        title: match first {
+            Some(only) if run.variants.len() > 1 && !several => {
+                format!("Claims, made on {}", spaced(only))
+            }
+            _ => "Claims".to_owned(),
+        },
         columns,
         rows: rows.collect(),
         caption: String::new(),
@@ -75,79 +86,122 @@ pub(super) fn loops(variant: &VariantRun) -> String {
 
 /// Whether the gates held, and the verdict where there is one: what stands beside every variant's numbers.
 pub(super) fn standing(variant: &VariantRun) -> String {
-    let trust = if matches!(variant.stop, Stop::Unfinished) {
+    match variant.verdict {
+        Some(verdict) => format!("{}, {}", verdict_word(Some(verdict)), trust(variant)),
+        None => trust(variant).to_owned(),
+    }
+}
+
+/// Whether the gates held.
+fn trust(variant: &VariantRun) -> &'static str {
+    if matches!(variant.stop, Stop::Unfinished) {
         "unfinished"
     } else if variant.gates.iter().all(|gate| gate.held) {
         "valid"
     } else {
         "not valid"
-    };
-    match variant.verdict {
-        Some(verdict) => format!("{}, {trust}", verdict_word(Some(verdict))),
-        None => trust.to_owned(),
     }
 }
 
-pub(super) fn variants(run: &Run) -> Grid {
+pub(super) fn variants(record: &RunRecord) -> Grid {
+    let run = &record.run;
+    let Names { heading, labels } = names(run);
     let mut rows = Vec::new();
-    for variant in &run.variants {
-        let name = format!(
-            "{}\n{}; {}",
-            spaced(&variant.name),
-            loops(variant),
-            standing(variant)
-        );
-        let rates = match &variant.measured {
-            Some(m) => [
-                m.offered_rate
-                    .map_or_else(|| "no limit".to_owned(), figure::rate),
-                figure::rate(m.sent_rate),
-                figure::rate(m.delivered_rate),
-            ],
-            None => ["-", "-", "-"].map(str::to_owned),
-        };
-        let [first, second] = headline_series(variant);
-        let shown: Vec<_> = [first, second]
-            .into_iter()
-            .filter(|(_, s)| s.is_some())
-            .collect();
-        let column = |text: &dyn Fn(&SeriesSummary) -> String| {
-            let lines: Vec<String> = shown
+    for ((variant, series), label) in run.variants.iter().zip(&record.series).zip(labels) {
+        let trust = trust(variant);
+        let mut row = vec![format!("{label}\n{}, {trust}", loops(variant))];
+        row.extend(rates(variant, series));
+        let of = |kind, pick: fn(&SeriesSummary) -> Quantile| {
+            let found = variant
+                .series
                 .iter()
-                .map(|(_, summary)| summary.map_or_else(String::new, text))
-                .collect();
-            if lines.is_empty() {
-                "-".to_owned()
-            } else {
-                lines.join("\n")
-            }
+                .find(|s| s.series == kind && s.stream.is_none());
+            found.map(pick)
         };
-        let kinds: Vec<&str> = shown.iter().map(|(kind, _)| *kind).collect();
-        let mut row = vec![name];
-        row.extend(rates);
-        row.push(kinds.join("\n"));
-        row.push(column(&|s| figure::quantile(s.p50)));
-        row.push(column(&|s| figure::quantile(s.p95)));
-        row.push(column(&|s| figure::quantile(s.p99)));
+        let shown = |found: Option<Quantile>| figure::ms(found.unwrap_or(Quantile::None));
+        row.push(shown(of(Series::DeliveryResponse, |s| s.p50)));
+        row.push(shown(of(Series::DeliveryResponse, |s| s.p95)));
+        row.push(shown(of(Series::DeliveryResponse, |s| s.p99)));
+        row.push(shown(of(Series::DeliveryService, |s| s.p95)));
+        let confirm = of(Series::ConfirmResponse, |s| s.p95);
+        row.push(shown(
+            confirm.or_else(|| of(Series::ConfirmService, |s| s.p95)),
+        ));
+        let words = [
+            variant.verdict.map_or("", |v| verdict_word(Some(v))),
+            end_word(&variant.stop),
+        ];
+        row.push(match words {
+            ["", ""] => "-".to_owned(),
+            ["", word] | [word, ""] => word.to_owned(),
+            [verdict, end] => format!("{verdict}\n{end}"),
+        });
         rows.push(row);
     }
+    let mut columns = vec![
+        left("Run"),
+        right("Offered"),
+        right("Sent"),
+        right("Delivered"),
+        right("Resp.\nP50"),
+        right("Resp.\nP95"),
+        right("Resp.\nP99"),
+        right("Service\nP95"),
+        right("Confirm\nP95"),
+        left("Verdict"),
+    ];
+    columns[0].name = heading.into();
     Grid {
-        title: if run.variants.len() > 1 { "Variants" } else { "Measured" }.to_owned(),
-        columns: vec![
-            left(if run.variants.len() > 1 { "Variant" } else { "Run" }),
-            right("Offered"),
-            right("Sent"),
-            right("Delivered"),
-            left("Time"),
-            right("P50"),
-            right("P95"),
-            right("P99"),
-        ],
+        title: if run.variants.len() > 1 {
+            "Variants"
+        } else {
+            "Measured"
+        }
+        .to_owned(),
+        columns,
         rows,
-        caption: "Messages a second, and times to delivery (to the confirm where it says so): response from the time \
-                  a message was due, service from its sending."
+        caption: "Messages a second in the measure phase; times in ms. Response: from when a message was due to its \
+                  delivery; service: from its sending; confirm: from when it was due to its confirm, or from its \
+                  sending where no rate is asked for."
             .to_owned(),
     }
+}
+
+/// Offered, sent and delivered a second; of a variant that has not ended, in what was saved of its measure phase.
+fn rates(variant: &VariantRun, series: &VariantSeries) -> [String; 3] {
+    if let Some(m) = variant.measured.filter(|m| m.seconds > 0.0) {
+        let offered = m
+            .offered_rate
+            .map_or_else(|| "no limit".to_owned(), figure::plain_rate);
+        return [
+            offered,
+            figure::plain_rate(m.sent_rate),
+            figure::plain_rate(m.delivered_rate),
+        ];
+    }
+    let rows = series
+        .intervals
+        .iter()
+        .filter(|row| row.phase == Phase::Measure);
+    let (mut seconds, mut counts) = (0.0, Counts::default());
+    for row in rows {
+        seconds += row.end_s - row.start_s;
+        counts += row.counts;
+    }
+    if seconds <= 0.0 {
+        return ["-", "-", "-"].map(str::to_owned);
+    }
+    let paced = variant.plan.producers.iter().all(|f| f.rate.is_some());
+    let rate = |count: u64| figure::plain_rate(count as f64 / seconds);
+    [
+        if paced {
+            rate(counts.planned)
+        } else {
+            "no limit".to_owned()
+        },
+        rate(counts.sent),
+        rate(counts.delivered),
+    ]
 }
 
 pub(super) fn times(variant: &VariantRun) -> Grid {
@@ -201,8 +255,9 @@ pub(super) fn times(variant: &VariantRun) -> Grid {
 
 pub(super) fn ledger(record: &RunRecord) -> Grid {
     let mut caption = String::new();
-    let rows = record.run.variants.iter().zip(&record.series).map(|(variant, series)| {
-        let name = spaced(&variant.name);
+    let Names { heading, labels } = names(&record.run);
+    let variants = record.run.variants.iter().zip(&record.series).zip(labels);
+    let rows = variants.map(|((variant, series), name)| {
         match &variant.totals {
             Some(totals) => ledger_row(name, totals),
             None => {
@@ -213,18 +268,20 @@ pub(super) fn ledger(record: &RunRecord) -> Grid {
         }
     });
     let rows = rows.collect();
+    let mut columns = vec![
+        left("Run"),
+        right("Planned"),
+        right("Sent"),
+        right("Confirmed"),
+        right("Delivered"),
+        right("Undelivered"),
+        right("Lost"),
+        left("Also"),
+    ];
+    columns[0].name = heading.into();
     Grid {
         title: "Ledger, whole run".to_owned(),
-        columns: vec![
-            left("Variant"),
-            right("Planned"),
-            right("Sent"),
-            right("Confirmed"),
-            right("Delivered"),
-            right("Undelivered"),
-            right("Lost"),
-            left("Also"),
-        ],
+        columns,
         rows,
         caption,
     }
@@ -290,7 +347,8 @@ fn ledger_row(name: String, totals: &Totals) -> Vec<String> {
 }
 
 pub(super) fn health(run: &Run) -> Grid {
-    let rows = run.variants.iter().map(|variant| {
+    let Names { heading, labels } = names(run);
+    let rows = run.variants.iter().zip(labels).map(|(variant, label)| {
         let at = |kind, pick: fn(&SeriesSummary) -> Quantile| {
             let found = variant
                 .series
@@ -300,7 +358,7 @@ pub(super) fn health(run: &Run) -> Grid {
         };
         let failed = variant.gates.iter().filter(|gate| !gate.held).count();
         vec![
-            spaced(&variant.name),
+            label,
             match (variant.gates.len(), failed) {
                 (0, _) => "none checked".to_owned(),
                 (all, 0) => format!("all {all} held"),
@@ -313,17 +371,19 @@ pub(super) fn health(run: &Run) -> Grid {
             at(Series::Hiccup, |s| s.max),
         ]
     });
+    let mut columns = vec![
+        left("Run"),
+        left("Gates"),
+        right("Pacer lag\nP99"),
+        right("Pacer lag\nmax"),
+        right("Hold\nP99"),
+        right("Hiccup\nP99.9"),
+        right("Hiccup\nmax"),
+    ];
+    columns[0].name = heading.into();
     Grid {
         title: "Health".to_owned(),
-        columns: vec![
-            left("Variant"),
-            left("Gates"),
-            right("Pacer lag P99"),
-            right("max"),
-            right("Hold P99"),
-            right("Hiccup P99.9"),
-            right("max"),
-        ],
+        columns,
         rows: rows.collect(),
         caption: "Pacer lag is the harness's own lateness, hold the broker's holding back before a message was sent, \
                   a hiccup the machine's own pause."
@@ -332,10 +392,12 @@ pub(super) fn health(run: &Run) -> Grid {
 }
 
 pub(super) fn failed_gates(run: &Run) -> Grid {
-    let rows = run.variants.iter().flat_map(|variant| {
+    let Names { heading, labels } = names(run);
+    let variants = run.variants.iter().zip(&labels);
+    let rows = variants.flat_map(|(variant, label)| {
         variant.gates.iter().filter(|gate| !gate.held).map(|gate| {
             vec![
-                spaced(&variant.name),
+                label.clone(),
                 gate.name.clone(),
                 gate.measured.clone(),
                 gate.limit.clone(),
@@ -343,15 +405,17 @@ pub(super) fn failed_gates(run: &Run) -> Grid {
             ]
         })
     });
+    let mut columns = vec![
+        left("Run"),
+        left("Gate"),
+        left("Found"),
+        left("Limit"),
+        left("What to do"),
+    ];
+    columns[0].name = heading.into();
     Grid {
         title: "Gates that did not hold".to_owned(),
-        columns: vec![
-            left("Variant"),
-            left("Gate"),
-            left("Found"),
-            left("Limit"),
-            left("What to do"),
-        ],
+        columns,
         rows: rows.collect(),
         caption: String::new(),
     }

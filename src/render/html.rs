@@ -27,34 +27,33 @@ struct Section<'a> {
 }
 
 impl Grid {
-    /// Cells with the class that aligns them.
+    /// Cells as lines, with the class that lays them out.
     fn cells<'a>(&'a self, row: &'a [String]) -> Vec<(&'static str, Vec<&'a str>)> {
         self.columns
             .iter()
             .zip(row)
             .map(|(column, cell)| {
-                let class = if column.side == Side::Right {
-                    "figure"
-                } else {
-                    "words"
-                };
-                (class, cell.split('\n').collect())
+                let lines: Vec<&str> = cell.split('\n').collect();
+                let widest = lines.iter().map(|line| line.chars().count()).max();
+                (class(column.side, widest.unwrap_or(0)), lines)
             })
             .collect()
     }
 
-    fn heads(&self) -> Vec<(&'static str, &'static str)> {
-        let class = |side| {
-            if side == Side::Right {
-                "figure"
-            } else {
-                "words"
-            }
-        };
+    fn heads(&self) -> Vec<(&'static str, Vec<&str>)> {
         self.columns
             .iter()
-            .map(|column| (class(column.side), column.name))
+            .map(|column| (class(column.side, 0), column.name.split('\n').collect()))
             .collect()
+    }
+}
+
+/// Figures and short words are never broken into lines, long ones have room enough not to become a column of words.
+const fn class(side: Side, characters: usize) -> &'static str {
+    match (side, characters) {
+        (Side::Right, _) => "figure",
+        (Side::Left, ..=34) => "words",
+        (Side::Left, _) => "words long",
     }
 }
 
@@ -65,16 +64,11 @@ pub(super) fn page(record: &RunRecord, charts: &[Chart]) -> Result<String, Rende
     let pretty = |value: serde_json::Result<String>| {
         value.map_err(|error| RenderError::new("report.html", error))
     };
-    let mut times = sheet.times.iter();
     let mut variants = Vec::new();
     for (index, variant) in run.variants.iter().enumerate() {
         variants.push(Section {
             name: spaced(&variant.name),
-            times: if variant.series.is_empty() {
-                None
-            } else {
-                times.next()
-            },
+            times: sheet.times.get(index).and_then(Option::as_ref),
             charts: charts
                 .iter()
                 .filter(|chart| chart.variant == Some(index))

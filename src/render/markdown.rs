@@ -12,6 +12,9 @@ pub fn report(record: &RunRecord) -> String {
         escaped(&printable(&record.run.title)),
         escaped(sentence)
     );
+    for end in &sheet.ends {
+        text.push_str(&format!("> {}\n\n", escaped(end)));
+    }
     for (name, value) in sheet.facts.iter().skip(1) {
         let name = if name.is_empty() { "Origin" } else { name };
         text.push_str(&format!("- **{name}**: {}\n", escaped(value)));
@@ -25,7 +28,7 @@ pub fn report(record: &RunRecord) -> String {
     ];
     for grid in grids
         .into_iter()
-        .chain(&sheet.times)
+        .chain(sheet.times.iter().flatten())
         .filter(|grid| !grid.rows.is_empty())
     {
         push_grid(&mut text, grid);
@@ -41,7 +44,11 @@ pub fn report(record: &RunRecord) -> String {
 
 fn push_grid(text: &mut String, grid: &Grid) {
     text.push_str(&format!("\n## {}\n\n", escaped(&grid.title)));
-    let names: Vec<&str> = grid.columns.iter().map(|column| column.name).collect();
+    let names: Vec<String> = grid
+        .columns
+        .iter()
+        .map(|column| escaped(&column.name.replace('\n', " ")))
+        .collect();
     text.push_str(&format!("| {} |\n", names.join(" | ")));
     for column in &grid.columns {
         text.push_str(match column.side {

@@ -5,12 +5,14 @@
 
 mod chart;
 pub mod csv;
+mod ends;
 mod grids;
 pub mod hgrm;
 mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+mod names;
 mod sheet;
 pub mod text;
 

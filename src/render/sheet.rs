@@ -1,8 +1,12 @@
 //! What every report says, before it is laid out: sentences, and grids of short texts. The text, Markdown and HTML
 //! renderings differ in layout alone.
 
+use std::borrow::Cow;
+
+use super::ends::{ends, further_notes};
 use super::grids::{claims, failed_gates, health, ledger, times, variants};
 pub(super) use super::grids::{headline_series, loops, standing};
+pub(super) use super::names::spaced;
 use crate::analysis::figure;
 use crate::results::{Edge, Run, RunRecord, Stop, Verdict};
 
@@ -11,16 +15,19 @@ use crate::results::{Edge, Run, RunRecord, Stop, Verdict};
 pub(super) struct Sheet {
     /// The verdict's word and the sentence that goes with it.
     pub(super) verdict: (&'static str, String),
+    /// How variants ended that did not end as planned.
+    pub(super) ends: Vec<String>,
     /// Name and value: what was measured, when, with what and on what.
     pub(super) facts: Vec<(String, String)>,
     pub(super) claims: Grid,
     pub(super) variants: Grid,
-    pub(super) times: Vec<Grid>,
+    /// For each variant that has any.
+    pub(super) times: Vec<Option<Grid>>,
     pub(super) ledger: Grid,
     pub(super) health: Grid,
     /// Gates that did not hold.
     pub(super) failed_gates: Grid,
-    /// How variants ended that did not end as planned, and what else a reader should know.
+    /// What else a reader should know.
     pub(super) notes: Vec<String>,
 }
 
@@ -34,10 +41,10 @@ pub(super) struct Grid {
     pub(super) caption: String,
 }
 
-/// A column's heading, and on which side its texts stand.
-#[derive(Debug, Clone, Copy)]
+/// A column's heading (a line's end in it is where it may be broken), and on which side its texts stand.
+#[derive(Debug, Clone)]
 pub(super) struct Column {
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     pub(super) side: Side,
 }
 
@@ -50,14 +57,14 @@ pub(super) enum Side {
 
 pub(super) const fn left(name: &'static str) -> Column {
     Column {
-        name,
+        name: Cow::Borrowed(name),
         side: Side::Left,
     }
 }
 
 pub(super) const fn right(name: &'static str) -> Column {
     Column {
-        name,
+        name: Cow::Borrowed(name),
         side: Side::Right,
     }
 }
@@ -67,19 +74,19 @@ pub(super) fn compose(record: &RunRecord) -> Sheet {
     let run = &record.run;
     let mut sheet = Sheet {
         verdict: (verdict_word(run.verdict), headline(run)),
+        ends: ends(run),
         facts: facts(run),
         claims: claims(run),
-        variants: variants(run),
+        variants: variants(record),
         times: run
             .variants
             .iter()
-            .filter(|v| !v.series.is_empty())
-            .map(times)
+            .map(|v| (!v.series.is_empty()).then(|| times(v)))
             .collect(),
         ledger: ledger(record),
         health: health(run),
         failed_gates: failed_gates(run),
-        notes: notes(run),
+        notes: further_notes(run),
     };
     sheet.make_printable();
     sheet
@@ -95,9 +102,11 @@ impl Sheet {
             &mut self.failed_gates,
         ];
         let facts = self.facts.iter_mut().map(|(_, value)| value);
-        let mut texts: Vec<&mut String> = facts.chain(&mut self.notes).collect();
-        for grid in grids.into_iter().chain(&mut self.times) {
+        let mut texts: Vec<&mut String> =
+            facts.chain(&mut self.notes).chain(&mut self.ends).collect();
+        for grid in grids.into_iter().chain(self.times.iter_mut().flatten()) {
             texts.push(&mut grid.title);
+            texts.extend(grid.columns.iter_mut().map(|column| column.name.to_mut()));
             texts.extend(grid.rows.iter_mut().flatten());
         }
         for text in texts {
@@ -157,11 +166,18 @@ fn headline(run: &Run) -> String {
             format!("{} {} broken{also}", of(n), were(n))
         }
         Some(Verdict::Invalid) => {
-            let n = count(Verdict::Invalid);
-            format!(
-                "{} could not be judged: the run cannot be trusted or was cut short",
-                of(n)
-            )
+            let unjudged = of(count(Verdict::Invalid));
+            let is_cut_short = run.variants.iter().any(|variant| {
+                variant.verdict == Some(Verdict::Invalid)
+                    && !matches!(variant.stop, Stop::Completed | Stop::MessagesSent)
+            });
+            if run.ended.is_none() {
+                format!("the run did not come to its end, so {unjudged} could not be judged")
+            } else if is_cut_short {
+                format!("the run was cut short, so {unjudged} could not be judged")
+            } else {
+                format!("{unjudged} could not be judged: the run cannot be trusted")
+            }
         }
         Some(Verdict::Inconclusive) => {
             format!(
@@ -180,6 +196,10 @@ fn facts(run: &Run) -> Vec<(String, String)> {
         Edge::Api => "times taken at the client library's interface: its queueing is part of them",
     };
     let mut identity = format!("{} {}", broker.identity.product, broker.identity.version);
+    // It is known from the first connection, and saved when a variant ends.
+    if broker.identity.product.is_empty() {
+        identity = "of a version that was not saved,".to_owned();
+    }
     if !broker.identity.platform.is_empty() {
         identity.push_str(&format!(" on {}", broker.identity.platform));
     }
@@ -190,9 +210,15 @@ fn facts(run: &Run) -> Vec<(String, String)> {
     if let Some(about) = &run.about {
         facts.push(("About".to_owned(), about.clone()));
     }
-    let time = match &run.ended {
-        Some(ended) => format!("{} to {ended}", run.started),
-        None => format!("{}, did not come to its end", run.started),
+    let started = figure::moment(&run.started);
+    let time = match run.ended.as_deref().map(figure::moment) {
+        Some(ended) => {
+            // The day once, where it is the same.
+            let same_day = started.get(..11).filter(|day| ended.starts_with(*day));
+            let ended = same_day.map_or(ended.as_str(), |day| &ended[day.len()..]);
+            format!("{started} to {ended} UTC")
+        }
+        None => format!("{started} UTC, did not come to its end"),
     };
     facts.extend(
         [
@@ -228,28 +254,4 @@ fn facts(run: &Run) -> Vec<(String, String)> {
         .map(|(name, value)| (name.to_owned(), value)),
     );
     facts
-}
-
-fn notes(run: &Run) -> Vec<String> {
-    let ends = run.variants.iter().filter_map(|variant| {
-        let how = match &variant.stop {
-            Stop::Completed => return None,
-            Stop::MessagesSent => return None,
-            Stop::Unfinished => "did not come to its end".to_owned(),
-            Stop::Interrupted => "was interrupted".to_owned(),
-            Stop::Overloaded { detail } => format!("was ended as OVERLOADED: {detail}"),
-            Stop::BacklogFull { detail } => {
-                format!("was ended, for the backlog was full: {detail}")
-            }
-            Stop::BrokerFailed { detail } => format!("was ended by the broker: {detail}"),
-            Stop::SystemFailed { detail } => format!("was ended by this machine: {detail}"),
-        };
-        Some(format!("{} {how}", spaced(&variant.name)))
-    });
-    ends.chain(run.notes.iter().cloned()).collect()
-}
-
-/// Variant names hold no spaces; with one after each comma they can be broken into lines.
-pub(super) fn spaced(name: &str) -> String {
-    name.replace(", ", ",").replace(',', ", ")
 }

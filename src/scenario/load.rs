@@ -15,6 +15,8 @@ use crate::units::{ByteSize, Rate, Span};
 /// consumer on one queue.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoadOptions {
+    /// A line for the head of a report; absent for one that says no more than that there is no file.
+    pub title: Option<String>,
     /// Number of producers; 0 for none at all, absent for one.
     pub producers: Option<u32>,
     /// Number of consumers; 0 for none at all, absent for one.
@@ -85,7 +87,13 @@ pub enum LoadAck {
 
 /// The text of the scenario. What the options say is held to nothing here: the text may have problems like any other.
 pub fn example_from(options: &LoadOptions) -> String {
-    let mut text = String::from("title = \"A load without a scenario file\"\n");
+    let mut text = String::new();
+    let title = options.title.as_deref();
+    line(
+        &mut text,
+        "title",
+        &quote(title.unwrap_or("A load without a scenario file")),
+    );
     if !options.claims.is_empty() {
         let claims: Vec<String> = options.claims.iter().map(|claim| quote(claim)).collect();
         line(&mut text, "claims", &format!("[{}]", claims.join(", ")));
@@ -98,11 +106,11 @@ pub fn example_from(options: &LoadOptions) -> String {
     exchange(&mut text, options);
     text.push_str("\n[[queue]]\n");
     line(&mut text, "name", &quote(queue));
-    line(
-        &mut text,
-        "kind",
-        &quote(options.queue_kind.unwrap_or(QueueKind::Classic).as_str()),
-    );
+    // A queue that is there already is of the kind that it is.
+    if options.queue_kind.is_some() || options.existing != Some(true) {
+        let kind = options.queue_kind.unwrap_or(QueueKind::Classic);
+        line(&mut text, "kind", &quote(kind.as_str()));
+    }
     existing(&mut text, options);
     if let Some(exchange) = &options.exchange {
         let bind = match options.exchange_kind {
@@ -282,6 +290,7 @@ mod tests {
             ExchangeKind::Headers,
         ] {
             let options = LoadOptions {
+                title: Some("A \"load\"".into()),
                 producers: Some(2),
                 consumers: Some(3),
                 rate: "10k/s".parse().ok(),

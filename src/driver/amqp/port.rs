@@ -1,4 +1,4 @@
-//! The event loop of one worker: its connections on one epoll, and a timer for the next due time.
+//! The event loop of one worker: its connections on one epoll, and an exact wait for the next due time.
 //!
 //! The only place where the load path waits. One read per readable socket and turn, so that no connection starves the
 //! others; level-triggered, so that what one read left behind is not forgotten.
@@ -11,9 +11,6 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
 
 use super::connection::{Connection, End, Patience, READ_WAIT, Role, Scratch};
 use super::encode::{self, Template};
@@ -26,8 +23,8 @@ use crate::units::Span;
 
 /// Read at once, over all connections.
 const SCRATCH: usize = 256 * 1024;
-/// Marks the timer among the epoll's events.
-const TIMER: u64 = u64::MAX;
+/// The end of a wait that is timed finer than `epoll_wait` can.
+const FINE: Span = Span::from_ms(2);
 /// How late the kernel may wake this thread, in nanoseconds. The default is 50 us.
 const TIMER_SLACK_NS: u64 = 1_000;
 const NO_WAIT: Timespec = Timespec {
@@ -64,9 +61,6 @@ pub struct AmqpPort {
     early: Vec<Event>,
     scratch: Scratch,
     epoll: OwnedFd,
-    timer: OwnedFd,
-    /// What the timer is set to.
-    armed: Nanos,
     /// When heartbeats are looked after next.
     next_beat: Nanos,
     ready: Vec<epoll::Event>,
@@ -84,12 +78,6 @@ impl AmqpPort {
             }
         };
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(refused("an epoll"))?;
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(refused("a timer"))?;
-        // Edge-triggered: an expiry is seen once and needs no read.
-        let on_timer = EventFlags::IN | EventFlags::ET;
-        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), on_timer)
-            .map_err(refused("a timer in an epoll"))?;
         // Where this is refused the pacer is less exact, which it measures itself.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(TIMER_SLACK_NS));
         let mut channels = vec![0_u16; spec.connections.len()];
@@ -130,8 +118,6 @@ impl AmqpPort {
                 cipher: Vec::new(),
             },
             epoll,
-            timer,
-            armed: Nanos::NEVER,
             next_beat: Nanos::NEVER,
             ready: Vec::with_capacity(spec.connections.len().clamp(64, 4096)),
             sole: None,
@@ -398,21 +384,23 @@ impl AmqpPort {
         self.turned_away.len() < before
     }
 
-    fn arm(&mut self, at: Nanos) {
-        if at == self.armed {
-            return;
+    /// Waits for any socket until `until`, to the nanosecond that the kernel's timer slack allows, and does what is to be
+    /// done. A long wait is one system call; the last two milliseconds are a poll of the epoll itself, which takes
+    /// nanoseconds where `epoll_wait` takes milliseconds.
+    fn wait(&mut self, until: Nanos, events: &mut Vec<Event>) {
+        let left = until.saturating_since(Monotonic.now());
+        if left >= FINE {
+            let coarse = Span::from_ms((left.as_ns() - FINE.as_ns()) / 1_000_000 + 1);
+            if self.turn(Some(&timespec(coarse.as_ns())), events) {
+                return;
+            }
         }
-        self.armed = at;
-        let value = if at == Nanos::NEVER {
-            NO_WAIT
-        } else {
-            timespec(at.0.max(1))
-        };
-        let spec = Itimerspec {
-            it_interval: NO_WAIT,
-            it_value: value,
-        };
-        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec);
+        let left = until.saturating_since(Monotonic.now());
+        let mut sockets = [PollFd::new(&self.epoll, PollFlags::IN)];
+        // Interrupted by a signal: the caller looks at what it means.
+        if poll(&mut sockets, Some(&timespec(left.as_ns()))).is_ok_and(|ready| ready > 0) {
+            self.turn(Some(&NO_WAIT), events);
+        }
     }
 
     fn beat(&mut self, now: Nanos, events: &mut Vec<Event>) {
@@ -436,18 +424,14 @@ impl AmqpPort {
         self.next_beat = next_beat(now, soonest);
     }
 
-    /// Waits once for sockets or the timer, and does what is to be done.
-    fn turn(&mut self, timeout: Option<&Timespec>, events: &mut Vec<Event>) {
+    /// Waits once for sockets, in whole milliseconds, and does what is to be done. Returns whether there was anything.
+    fn turn(&mut self, timeout: Option<&Timespec>, events: &mut Vec<Event>) -> bool {
         let mut ready = std::mem::take(&mut self.ready);
         // Interrupted by a signal: the caller looks at what it means.
         let _ = epoll::wait(&self.epoll, spare_capacity(&mut ready), timeout);
+        let anything = !ready.is_empty();
         for event in ready.drain(..) {
-            let token = event.data.u64();
-            if token == TIMER {
-                self.armed = Nanos::NEVER;
-                continue;
-            }
-            let (index, flags) = (token as u32, event.flags);
+            let (index, flags) = (event.data.u64() as u32, event.flags);
             if flags.contains(EventFlags::OUT) {
                 // Where nothing is left, the next flush takes it out of the list.
                 self.write(index, events);
@@ -457,6 +441,7 @@ impl AmqpPort {
             }
         }
         self.ready = ready;
+        anything
     }
 
     /// A connection is done: nothing left to write and the broker has answered our goodbye.
@@ -593,8 +578,7 @@ impl Port for AmqpPort {
                 None => false,
             };
             if !came {
-                self.arm(until);
-                self.turn(None, events);
+                self.wait(until, events);
             }
         }
         if self.next_beat <= now {
@@ -617,8 +601,7 @@ impl Port for AmqpPort {
         }
         while self.connections.iter().any(Option::is_some) && Monotonic.now() < deadline {
             self.flush(&mut ignored);
-            self.arm(deadline);
-            self.turn(None, &mut ignored);
+            self.wait(deadline, &mut ignored);
             self.forget_closed();
             ignored.clear();
         }

@@ -59,7 +59,9 @@ impl Axis {
             min * 10.0
         };
         let decades = max.log10() - min.log10();
-        let marks: &[f64] = if decades < 3.0 {
+        let marks: &[f64] = if decades < 0.5 {
+            &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0]
+        } else if decades < 3.0 {
             &[1.0, 2.0, 5.0]
         } else {
             &[1.0]
@@ -174,6 +176,13 @@ mod tests {
         let time = Axis::log("time", 1.3e6, 9.1e6, short_time);
         let labels: Vec<&str> = time.ticks.iter().map(|(_, label)| label.as_str()).collect();
         assert_eq!(labels, ["1 ms", "2 ms", "5 ms", "10 ms"]);
+        let narrow = Axis::log("time", 1.14e9, 1.3e9, short_time);
+        let labels: Vec<&str> = narrow
+            .ticks
+            .iter()
+            .map(|(_, label)| label.as_str())
+            .collect();
+        assert_eq!(labels, ["1 s", "1.2 s", "1.5 s"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axis::Axis;
+use crate::record::Phase;
 use crate::render::sheet::printable;
 
 /// What went wrong while drawing.
@@ -25,6 +26,8 @@ const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const FAINT: RGBColor = RGBColor(0x66, 0x66, 0x66);
 const GRID: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
 const SHADE: RGBColor = RGBColor(0xF1, 0xF1, 0xF1);
+/// Behind the time after the load.
+const SHADE_AFTER: RGBColor = RGBColor(0xE4, 0xED, 0xF5);
 
 const TITLE_SIZE: i32 = 18;
 pub(super) const TEXT_SIZE: i32 = 13;
@@ -138,10 +141,13 @@ impl<'a> Canvas<'a> {
             let (left, right) = (frame.x(x, *from), frame.x(x, *to));
             let corners = [(left, frame.top), (right, frame.bottom)];
             self.area
-                .draw(&Rectangle::new(corners, SHADE.filled()))
+                .draw(&Rectangle::new(corners, shade_of(name).filled()))
                 .map_err(text_error)?;
             if self.text_width(name, TEXT_SIZE)? < right - left {
                 self.faint(name, (left, frame.top - 9), Align::Left)?;
+            } else if right >= frame.right {
+                // Too narrow for its name, but with room on its left.
+                self.faint(name, (right, frame.top - 9), Align::Right)?;
             }
         }
         for (tick, label) in &y.ticks {
@@ -303,6 +309,15 @@ impl Frame {
 
     pub(super) fn y(&self, axis: &Axis, value: f64) -> i32 {
         self.bottom - (axis.place(value) * f64::from(self.bottom - self.top)).round() as i32
+    }
+}
+
+/// Before and after the measured time look different, also where there is no room for a name.
+fn shade_of(phase: &str) -> RGBColor {
+    if phase == Phase::Drain.as_str() {
+        SHADE_AFTER
+    } else {
+        SHADE
     }
 }
 

@@ -85,7 +85,12 @@ pub(super) fn draw(
         .map(|(_, ns)| *ns)
         .collect();
     if values.is_empty() {
-        canvas.nothing(room, "no times were recorded in the measure phase")?;
+        let why = if never > 0 {
+            "so many messages never came that there is no median"
+        } else {
+            "no times were recorded in the measure phase"
+        };
+        canvas.nothing(room, why)?;
     } else {
         let least = values
             .iter()

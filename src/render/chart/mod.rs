@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use resvg::{tiny_skia, usvg};
 
 use super::RenderError;
+use super::ends::end_word;
 use super::sheet::{loops, spaced, standing};
 use crate::results::{Edge, Run, RunRecord, VariantRun};
 
@@ -87,8 +88,16 @@ fn subtitle(run: &Run, variant: &VariantRun) -> String {
         spaced(&variant.name),
         loops(variant),
         edge(run),
-        standing(variant)
+        outcome(variant)
     )
+}
+
+/// Verdict, validity, and how it ended where it did not end as planned.
+fn outcome(variant: &VariantRun) -> String {
+    match end_word(&variant.stop) {
+        "" | "unfinished" => standing(variant),
+        end => format!("{}, {end}", standing(variant)),
+    }
 }
 
 fn edge(run: &Run) -> String {

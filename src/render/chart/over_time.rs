@@ -18,7 +18,7 @@ const RATES: [Line<Counts>; 4] = [
         Ink {
             name: "offered",
             color: GREY,
-            width: 8,
+            width: 9,
         },
         |c| c.planned,
     ),
@@ -26,7 +26,7 @@ const RATES: [Line<Counts>; 4] = [
         Ink {
             name: "sent",
             color: SKY,
-            width: 5,
+            width: 6,
         },
         |c| c.sent,
     ),
@@ -34,7 +34,7 @@ const RATES: [Line<Counts>; 4] = [
         Ink {
             name: "confirmed",
             color: ORANGE,
-            width: 3,
+            width: 4,
         },
         |c| c.confirmed,
     ),
@@ -42,7 +42,7 @@ const RATES: [Line<Counts>; 4] = [
         Ink {
             name: "delivered",
             color: BLUE,
-            width: 1,
+            width: 2,
         },
         |c| c.delivered,
     ),
@@ -84,7 +84,15 @@ pub(super) fn rates(subtitle: &str, series: &VariantSeries) -> Result<String, Dr
         .collect();
     let mut svg = String::new();
     let canvas = Canvas::new(&mut svg, SIZE)?;
-    let room = canvas.head("Rates over time", subtitle, &RATES.map(|(ink, _)| ink))?;
+    // Where nothing was confirmed, nobody asked for it, or nothing else was either.
+    let lines: Vec<Line<Counts>> = RATES
+        .into_iter()
+        .filter(|(ink, pick)| {
+            ink.name != "confirmed" || rows.iter().any(|row| pick(&row.counts) > 0)
+        })
+        .collect();
+    let inks: Vec<Ink> = lines.iter().map(|(ink, _)| *ink).collect();
+    let room = canvas.head("Rates over time", subtitle, &inks)?;
     if rows.is_empty() {
         canvas.nothing(room, "no interval was complete")?;
     } else {
@@ -95,9 +103,10 @@ pub(super) fn rates(subtitle: &str, series: &VariantSeries) -> Result<String, Dr
             .iter()
             .flat_map(|row| RATES.map(|(_, pick)| rate(row, pick)))
             .fold(0.0, f64::max);
-        let y = Axis::linear("messages a second", highest, short);
+        // Lines are wide: the topmost must not stand on the frame.
+        let y = Axis::linear("messages a second", highest * 1.05, short);
         let (x, frame) = time_axes(&canvas, room, &rows, &y)?;
-        for (ink, pick) in RATES {
+        for (ink, pick) in lines {
             let points: Vec<_> = rows
                 .iter()
                 .map(|row| (frame.x(&x, middle(row)), frame.y(&y, rate(row, pick))))

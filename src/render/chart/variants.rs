@@ -3,7 +3,7 @@
 use super::axis::{Axis, short, short_time};
 use super::canvas::{Align, BLUE, Canvas, DrawError, Frame, GREY, Ink, ORANGE, SKY, TEXT_SIZE};
 use crate::analysis::figure;
-use crate::render::sheet::{headline_series, loops, spaced, standing};
+use crate::render::sheet::{headline_series, loops, spaced};
 use crate::results::{Quantile, Run, SeriesSummary, VariantRun};
 
 const WIDTH: u32 = 1000;
@@ -83,7 +83,7 @@ pub(super) fn draw(run: &Run) -> Result<String, DrawError> {
         let middle = rate_frame.top + ROW * index as i32 + ROW / 2;
         let name = canvas.cut(&spaced(&variant.name), NAMES - 14)?;
         canvas.text(&name, (room.left, middle - 8), Align::Left)?;
-        let below = format!("{}; {}", loops(variant), standing(variant));
+        let below = format!("{}; {}", loops(variant), super::outcome(variant));
         canvas.faint(&below, (room.left, middle + 8), Align::Left)?;
         bars(&canvas, rate_frame, &rate_axis, middle, variant)?;
         dots(&canvas, time_frame, &time_axis, middle, variant)?;
@@ -103,14 +103,21 @@ fn panel(room: Frame, left: i32, width: i32) -> Frame {
 
 fn scale(canvas: &Canvas<'_>, frame: Frame, axis: &Axis, name: &str) -> Result<(), DrawError> {
     let grid = plotters::style::RGBColor(0xE4, 0xE4, 0xE4);
-    let mut free_from = i32::MIN;
-    for (tick, label) in &axis.ticks {
+    // Where there is no room for all labels, those of whole decades are the ones to keep.
+    let is_decade = |label: &str| label.starts_with('1') && !label.contains(['2', '5', '.']);
+    let (decades, others): (Vec<_>, Vec<_>) =
+        axis.ticks.iter().partition(|(_, label)| is_decade(label));
+    let mut taken: Vec<(i32, i32)> = Vec::new();
+    for (tick, label) in decades.into_iter().chain(others) {
         let at = frame.x(axis, *tick);
         canvas.rule((at, frame.top), (at, frame.bottom), grid)?;
-        let half = canvas.text_width(label, TEXT_SIZE)? / 2;
-        if at - half > free_from {
+        let half = canvas.text_width(label, TEXT_SIZE)? / 2 + 4;
+        if taken
+            .iter()
+            .all(|(from, to)| at + half <= *from || at - half >= *to)
+        {
             canvas.text(label, (at, frame.bottom + 12), Align::Center)?;
-            free_from = at + half + 8;
+            taken.push((at - half, at + half));
         }
     }
     canvas.text(
@@ -127,7 +134,7 @@ fn bars(
     middle: i32,
     variant: &VariantRun,
 ) -> Result<(), DrawError> {
-    let Some(measured) = variant.measured else {
+    let Some(measured) = variant.measured.filter(|m| m.seconds > 0.0) else {
         return canvas.faint("not measured", (frame.left + 6, middle), Align::Left);
     };
     let bar = |rate: f64, half: i32| Frame {
