@@ -30,7 +30,7 @@ fn all_end_promptly(runs: Vec<Running>) -> Vec<Ended> {
 fn assert_saved_after_a_failure(ended: &Ended, words: &[&str]) {
     ended.assert_broker_failed(words);
     ended.assert_saved();
-    ended.assert_balanced();
+    ended.assert_accounted_for();
     assert!(ended.column("delivered").iter().sum::<f64>() > 0.0);
     assert!(ended.folder().join("report.html").exists());
 }
@@ -77,8 +77,8 @@ fn a_node_that_is_stopped_ends_the_run_with_its_reason() {
     let _started = Started(&node);
     node.control(&["stop_app"]);
     for ended in all_end_promptly(runs) {
-        println!("{:?}", ended.variant()["stop"]);
-        assert_saved_after_a_failure(&ended, &["of ", " to amqp://guest@127.0.0.1:", "ended"]);
+        // The reason too where it could still be read: a reset may overtake it.
+        assert_saved_after_a_failure(&ended, &["of", "to amqp://guest@127.0.0.1:", "ended"]);
     }
 }
 
@@ -91,7 +91,7 @@ fn a_node_that_dies_ends_the_run_and_what_it_left_is_noted_for_clean() {
     // `halt` at once: nobody closes anything in an orderly way.
     let _ = nodes.control(0, &["eval", "erlang:halt(1, [{flush, false}])."]);
     for ended in all_end_promptly(runs) {
-        assert_saved_after_a_failure(&ended, &["of ", " to amqp://guest@127.0.0.1:", "ended"]);
+        assert_saved_after_a_failure(&ended, &["of", "to amqp://guest@127.0.0.1:", "ended"]);
         assert!(ended.folder().join("declared.json").exists());
         let notes = ended.record()["notes"].to_string();
         assert!(notes.contains("mqbench clean"), "{notes}");

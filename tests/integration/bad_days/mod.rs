@@ -308,13 +308,22 @@ impl Ended {
         assert_eq!(stop["reason"], "broker-failed", "{stop}");
         for word in words {
             for text in [stop["detail"].as_str().unwrap(), &self.stderr, &self.stdout] {
-                assert!(text.contains(word), "no {word:?} in {text:?}");
+                // Lines are broken where a report's page ends.
+                let words: Vec<&str> = text.split_whitespace().collect();
+                assert!(words.join(" ").contains(word), "no {word:?} in {text:?}");
             }
         }
     }
 
     /// Every message that was sent is accounted for, none of them lost, doubled or spoilt.
     fn assert_balanced(&self) {
+        assert_eq!(self.total("duplicated"), 0, "{self:?}");
+        self.assert_accounted_for();
+    }
+
+    /// The same for a run whose connections ended one after the other: what the first consumer had not acknowledged may
+    /// have gone to the next one, and the broker then says so.
+    fn assert_accounted_for(&self) {
         let total = |name| self.total(name);
         assert_eq!(
             total("planned"),
@@ -329,12 +338,12 @@ impl Ended {
         for name in [
             "lost_confirmed",
             "lost_unconfirmed",
-            "duplicated",
             "corrupt",
             "out_of_range",
         ] {
             assert_eq!(total(name), 0, "{name} in {self:?}");
         }
+        assert!(total("duplicated") <= total("redelivered"), "{self:?}");
     }
 }
 
