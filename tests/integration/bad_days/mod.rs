@@ -308,7 +308,9 @@ impl Ended {
         assert_eq!(stop["reason"], "broker-failed", "{stop}");
         for word in words {
             for text in [stop["detail"].as_str().unwrap(), &self.stderr, &self.stdout] {
-                assert!(text.contains(word), "no {word:?} in {text:?}");
+                // Reports are wrapped: words count, not lines.
+                let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(flat.contains(word), "no {word:?} in {flat:?}");
             }
         }
     }
