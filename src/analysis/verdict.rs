@@ -15,6 +15,10 @@ use super::figure;
 use super::gates::{ENOUGH_PER_MILLE, harness_was_late};
 use super::summary::copies_per_message;
 
+/// A backlog that grows by more than this many thousandths of the offered rate is not carried (FIDELITY 23; its upper
+/// bound comes with the statistics).
+const BACKLOG_PER_MILLE: f64 = 5.0;
+
 /// The worst of several verdicts: FAIL before INVALID before INCONCLUSIVE before PASS; none of none.
 pub fn overall(verdicts: impl IntoIterator<Item = Verdict>) -> Option<Verdict> {
     verdicts.into_iter().max_by_key(|verdict| match verdict {
@@ -225,14 +229,24 @@ fn throughput(claim: &Claim, limit: f64, variant: &VariantRun) -> Finding {
     let share = figure::share(done, due);
     let drain = variant.plan.timing.drain;
     let planned_shown = figure::rate(planned);
+    // What came in the drain alone was not carried: the backlog grew while it was measured, and would go on growing.
+    let offered = measured.offered_rate.unwrap_or(nominal) * copies_per_message(variant);
+    let grew = (offered - rate).max(0.0);
+    let growing = !claim.holds(rate, limit) && grew * 1000.0 > offered * BACKLOG_PER_MILLE;
     let reason = match (claim.holds(planned, limit), enough) {
         (false, _) => format!("only {planned_shown} were planned"),
+        (true, true) if growing => format!(
+            "{} of {} were {word} while measured: the backlog grew by {}",
+            figure::rate(rate),
+            figure::rate(offered),
+            figure::rate(grew)
+        ),
         (true, true) => format!("of {planned_shown} planned, {share} was {word} in time"),
         (true, false) => format!(
             "of {planned_shown} planned, {share} was {word} within {drain} of the end, 99.5% asked for"
         ),
     };
-    finding(enough && claim.holds(planned, limit), reason)
+    finding(enough && !growing && claim.holds(planned, limit), reason)
 }
 
 /// The rate that the scenario asks for, over all fleets; none where a fleet has none.

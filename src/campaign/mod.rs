@@ -206,6 +206,7 @@ fn fill_in(run: &mut Run, index: usize, outcome: Outcome) {
     variant.subscriptions = outcome.subscriptions;
     variant.censored = outcome.censored;
     variant.limits = outcome.limits;
+    variant.offered = outcome.offered;
 }
 
 fn headline(plans: &[Plan], index: usize) -> String {
@@ -304,6 +305,7 @@ fn empty_variant(plan: &Plan, variants: usize) -> VariantRun {
         subscriptions: Vec::new(),
         censored: Vec::new(),
         limits: Vec::new(),
+        offered: results::OfferedWindows::default(),
         series: Vec::new(),
         gates: Vec::new(),
         verdict: None,

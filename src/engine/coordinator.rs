@@ -11,7 +11,7 @@ use crate::host::{HiccupMeter, sleep_until};
 use crate::plan::{Confirms, Layout, Plan};
 use crate::record::recorder::{Collector, Gauges, MeasureWindows, Recorder, SheetShape, histogram};
 use crate::record::{Counts, Interval, Observer, Phase, RunEvent, Series, SeriesInterval};
-use crate::results::{Censored, LimitWindows, Measured, Stop, TimeAccount};
+use crate::results::{Censored, LimitWindows, Measured, OfferedWindows, Stop, TimeAccount};
 use crate::units::Span;
 
 use super::control::{Alert, Control, Stage, StopSignal};
@@ -47,6 +47,7 @@ pub fn run<D: Driver>(
         subscriptions: Vec::new(),
         censored: Vec::new(),
         limits: Vec::new(),
+        offered: OfferedWindows::default(),
         left_behind: None,
     };
     let mut admin = match driver.admin() {
@@ -288,6 +289,7 @@ struct Watch<'a> {
     /// Sums of all collected intervals, by stream.
     sums: Vec<StreamSum>,
     limits: Vec<LimitWindows>,
+    offered: OfferedWindows,
     interval: u32,
     interval_start: Nanos,
     phase: Phase,
@@ -362,6 +364,10 @@ impl<'a> Watch<'a> {
                 .collect(),
             sums: vec![StreamSum::default(); layout.streams.len()],
             limits,
+            offered: OfferedWindows {
+                planned: vec![0; measure.count()],
+                sent: vec![0; measure.count()],
+            },
             interval: 0,
             interval_start: start,
             phase: Phase::Setup,
@@ -551,6 +557,8 @@ impl<'a> Watch<'a> {
                 let reach = self.reach.get(slot.stream).copied().unwrap_or(0);
                 let asks = slot.stream < fleets
                     && self.plan.producers[slot.stream].confirms != Confirms::Off;
+                add_up(&mut self.offered.planned, &slot.due_in_window);
+                add_up(&mut self.offered.sent, &slot.sent_in_window);
                 add_windows(&mut self.limits, slot, reach, asks);
             }
         }
@@ -602,6 +610,7 @@ impl<'a> Watch<'a> {
     fn settle(&mut self, plan: &Plan, layout: &Layout, ends: &[WorkerEnd], outcome: &mut Outcome) {
         self.collect(Monotonic.now());
         outcome.limits = std::mem::take(&mut self.limits);
+        outcome.offered = std::mem::take(&mut self.offered);
         outcome.measured = self.measured(plan);
         outcome.censored = self.censored(plan, layout, ends);
         let mut counts = Counts::default();
@@ -636,6 +645,12 @@ impl<'a> Watch<'a> {
             .map(|(sum, reach)| sum.sent_measured * reach)
             .sum();
         let planned = sum(|s| s.planned_measured);
+        // What was due was due until the load ended, wherever the last interval did.
+        let ended = self
+            .ceased
+            .unwrap_or(self.measure.end)
+            .min(self.measure.end);
+        let offering = ended.saturating_since(self.measure.start).as_secs_f64();
         let paced =
             plan.producers.iter().all(|fleet| fleet.rate.is_some()) && !plan.producers.is_empty();
         Measured {
@@ -645,7 +660,7 @@ impl<'a> Watch<'a> {
             confirmed: sum(|s| s.confirmed_measured),
             owed,
             delivered: sum(|s| s.delivered_measured),
-            offered_rate: paced.then(|| rate(planned)),
+            offered_rate: (paced && offering > 0.0).then_some(planned as f64 / offering),
             sent_rate: rate(counts.sent),
             confirmed_rate: rate(counts.confirmed),
             delivered_rate: rate(counts.delivered),
@@ -729,6 +744,12 @@ fn copies_to(layout: &Layout, fleet: usize, queue: &str) -> u64 {
     };
     let is_of = |index: &&usize| layout.subscriptions[**index].queue == queue;
     producer.reaches.iter().filter(is_of).count() as u64
+}
+
+fn add_up(sums: &mut [u64], more: &[u64]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
+    }
 }
 
 fn add_windows(

@@ -17,7 +17,9 @@ mod worker;
 mod tests;
 
 use crate::driver::{BrokerIdentity, Capabilities};
-use crate::results::{Censored, LimitWindows, Measured, Stop, Subscription, TimeAccount, Totals};
+use crate::results::{
+    Censored, LimitWindows, Measured, OfferedWindows, Stop, Subscription, TimeAccount, Totals,
+};
 
 pub use control::StopSignal;
 pub use coordinator::run;
@@ -41,6 +43,8 @@ pub struct Outcome {
     pub subscriptions: Vec<Subscription>,
     /// Measured messages whose answer never came.
     pub censored: Vec<Censored>,
+    /// Messages due and sent, second by second.
+    pub offered: OfferedWindows,
     /// Exact counts against the claims' limits.
     pub limits: Vec<LimitWindows>,
     /// What could not be removed from the broker, and why.

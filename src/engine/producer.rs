@@ -265,6 +265,12 @@ impl Producer {
             slot.counts.sent_bytes += self.traits.size;
             let window = windows.index(message.due);
             slot.sent_measured += u64::from(window.is_some());
+            let sent_in = windows
+                .index(at)
+                .and_then(|window| slot.sent_in_window.get_mut(window));
+            if let Some(sent) = sent_in {
+                *sent += 1;
+            }
             if self.traits.scheduled {
                 slot.record(Series::Hold, at.since(message.noticed), window);
             }

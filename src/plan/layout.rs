@@ -231,9 +231,9 @@ impl Plan {
             else {
                 continue;
             };
-            // A value violates `< limit` when it is at the limit, `<= limit` when it is above.
+            // Counted as above is what breaks `< L` and keeps `>= L`: a value at the limit; for the others what is above.
             let limit_ns = match claim.comparison {
-                Comparison::Less => span.as_ns().saturating_sub(1),
+                Comparison::Less | Comparison::AtLeast => span.as_ns().saturating_sub(1),
                 _ => span.as_ns(),
             };
             let limit = TimeLimit {

@@ -94,6 +94,8 @@ pub struct Slot {
     exceeding: Vec<Exceeding>,
     /// Messages planned in each window of the measure phase.
     pub due_in_window: Vec<u64>,
+    /// Messages sent in each window of the measure phase, by when they were sent.
+    pub sent_in_window: Vec<u64>,
     /// Messages planned in the measure phase.
     pub planned_measured: u64,
     /// Messages due in the measure phase that were sent.
@@ -122,6 +124,7 @@ impl Slot {
                 })
                 .collect(),
             due_in_window: vec![0; windows],
+            sent_in_window: vec![0; windows],
             planned_measured: 0,
             sent_measured: 0,
         }
@@ -167,6 +170,7 @@ impl Slot {
             exceeding.above.fill(0);
         }
         self.due_in_window.fill(0);
+        self.sent_in_window.fill(0);
         (self.planned_measured, self.sent_measured) = (0, 0);
     }
 

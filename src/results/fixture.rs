@@ -295,6 +295,7 @@ fn variant(plan: Plan, shape: &Shape, streams: Vec<Stream>, variants: usize) -> 
         }],
         totals: Some(totals),
         censored: Vec::new(),
+        offered: super::OfferedWindows::default(),
         limits: vec![LimitWindows {
             series: Series::DeliveryResponse,
             limit_ns: 10 * MS,

@@ -196,6 +196,9 @@ pub struct VariantRun {
     pub subscriptions: Vec<Subscription>,
     /// Messages of the measure phase that were sent and whose answer had not come when the drain ended.
     pub censored: Vec<Censored>,
+    /// Messages due and messages sent, in each second of the measure phase.
+    #[serde(default)]
+    pub offered: OfferedWindows,
     /// Exact counts against the limits of this variant's claims on percentiles.
     #[serde(default)]
     pub limits: Vec<LimitWindows>,
@@ -365,6 +368,15 @@ pub struct Subscription {
     pub lost_unconfirmed: u64,
     /// Messages left ready in the queue after its consumers were gone; absent where it was not read.
     pub ready_at_end: Option<u64>,
+}
+
+/// The load that was offered, over all fleets, in windows of one second of the measure phase.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferedWindows {
+    /// Messages that fell due in each window: the schedule's own count.
+    pub planned: Vec<u64>,
+    /// Messages sent in each window, whenever they were due.
+    pub sent: Vec<u64>,
 }
 
 /// How many times were above a claim's limit, exactly, in windows of one second of the time when messages were due.

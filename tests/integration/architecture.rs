@@ -21,7 +21,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("topology", &["units"]),
     ("address", &["units"]),
     ("claim", &["units"]),
-    ("stats", &["units"]),
     ("host", &["units", "clock"]),
     ("schedule", &["units", "clock"]),
     (
@@ -34,6 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "claim",
             "schedule::Arrivals",
             "driver::Properties",
+            "stamp::STAMP_LEN",
         ],
     ),
     (
@@ -97,10 +97,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "driver::BrokerIdentity",
         ],
     ),
-    (
-        "analysis",
-        &["results", "record", "stats", "units", "plan", "claim"],
-    ),
+    ("analysis", &["results", "record", "units", "plan", "claim"]),
     (
         "render",
         &["analysis", "results", "record", "units", "plan", "claim"],

@@ -308,9 +308,9 @@ impl Ended {
         assert_eq!(stop["reason"], "broker-failed", "{stop}");
         for word in words {
             for text in [stop["detail"].as_str().unwrap(), &self.stderr, &self.stdout] {
-                // Lines are broken where a report's page ends.
-                let words: Vec<&str> = text.split_whitespace().collect();
-                assert!(words.join(" ").contains(word), "no {word:?} in {text:?}");
+                // Reports are wrapped: words count, not lines.
+                let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(flat.contains(word), "no {word:?} in {flat:?}");
             }
         }
     }
