@@ -75,6 +75,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "results::Censored",
             "results::LimitWindows",
             "results::Measured",
+            "results::OfferedWindows",
             "results::Stop",
             "results::Subscription",
             "results::TimeAccount",
