@@ -14,6 +14,8 @@ pub mod simulator;
 mod worker;
 
 #[cfg(test)]
+mod allocation;
+#[cfg(test)]
 mod tests;
 
 use crate::driver::{BrokerIdentity, Capabilities};

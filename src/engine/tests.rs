@@ -14,7 +14,7 @@ use crate::topology::{Queue, QueueKind, Target, Topology};
 use crate::units::{ByteSize, Rate, Span};
 
 /// 2,000 messages a second for ten seconds after one of warm-up, confirms without a window, one queue.
-fn plan() -> Plan {
+pub(super) fn plan() -> Plan {
     Plan {
         scenario: "simulated".into(),
         title: "Simulated".into(),
