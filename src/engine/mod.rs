@@ -3,6 +3,7 @@
 //! Knows targets and sources only by number; what they are on the broker is the plan's and the driver's business. Called
 //! by `campaign` for real runs, and by tests through the [`simulator`] on a scripted clock.
 
+mod account;
 mod balance;
 mod consumer;
 mod control;
@@ -11,6 +12,7 @@ mod crew;
 mod pacer;
 mod producer;
 pub mod simulator;
+mod watch;
 mod worker;
 
 #[cfg(test)]
