@@ -139,20 +139,24 @@ fn certificates_are_verified_and_presented() {
         for run in &mut runs {
             run.wait_until_measuring();
         }
-        let connections = nodes
-            .control(0, &["list_connections", "ssl", "peer_cert_subject"])
-            .unwrap();
-        let lines: Vec<&str> = connections.lines().filter(|l| l.contains("true")).collect();
-        // An administrator's, two producers' and two consumers' connections of each.
-        assert!(lines.len() >= 8, "{connections}");
-        for line in lines {
-            assert_eq!(
-                line.contains("CN="),
-                subject.is_some(),
-                "{table}: {connections}"
-            );
-            assert!(line.contains(subject.unwrap_or_default()), "{connections}");
-        }
+        // An administrator's, two producers' and two consumers' connections of each. The broker lists one that has
+        // just ended for a moment longer, without its certificate: what counts is what it comes to.
+        let as_expected = |line: &&str| match subject {
+            Some(subject) => line.contains(subject),
+            None => !line.contains("CN="),
+        };
+        let mut listed = String::new();
+        let settled = (0..50).any(|attempt| {
+            if attempt > 0 {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            listed = nodes
+                .control(0, &["list_connections", "ssl", "peer_cert_subject"])
+                .unwrap();
+            let lines: Vec<&str> = listed.lines().filter(|l| l.contains("true")).collect();
+            lines.len() >= 8 && lines.iter().all(as_expected)
+        });
+        assert!(settled, "{table}: {listed}");
         for run in runs {
             run.signal("-INT");
             let ended = run.end();
