@@ -110,6 +110,8 @@ fn run_one(
     store.declare(plan.run, &plan.topology, &plan.connection.addresses)?;
     let mut scribe = Scribe {
         writer,
+        store,
+        run,
         observer,
         stop,
         notes: Vec::new(),
@@ -170,22 +172,37 @@ fn options(plan: &Plan) -> ConnectOptions {
 /// Writes each interval down before it is shown.
 struct Scribe<'a> {
     writer: VariantWriter,
+    store: &'a Store,
+    run: &'a mut Run,
     observer: &'a mut dyn Observer,
     stop: &'a StopSignal,
     notes: Vec<String>,
     failed: Option<StoreError>,
 }
 
+impl Scribe<'_> {
+    /// What cannot be kept need not be measured: ends the load as a user would.
+    fn keep_going(&mut self, stored: Result<(), StoreError>) {
+        if let Err(error) = stored {
+            self.observer.observe(&RunEvent::Note(error.to_string()));
+            self.failed = Some(error);
+            self.stop.ask();
+        }
+    }
+}
+
 impl Observer for Scribe<'_> {
     fn observe(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Interval(interval) if self.failed.is_none() => {
-                if let Err(error) = self.writer.append(interval) {
-                    // What cannot be kept need not be measured: end the load as a user would.
-                    self.observer.observe(&RunEvent::Note(error.to_string()));
-                    self.failed = Some(error);
-                    self.stop.ask();
-                }
+                let appended = self.writer.append(interval);
+                self.keep_going(appended);
+            }
+            // Written down at once: a run that is killed shall still say what it was made against.
+            RunEvent::Broker(identity) if self.run.broker.identity != *identity => {
+                self.run.broker.identity = identity.clone();
+                let saved = self.store.save(self.run);
+                self.keep_going(saved);
             }
             RunEvent::Note(note) => self.notes.push(note.clone()),
             _ => {}

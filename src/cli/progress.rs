@@ -90,6 +90,8 @@ impl Observer for Progress {
     fn observe(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Begin(headline) => self.begin(headline),
+            // Named in the report.
+            RunEvent::Broker(_) => {}
             RunEvent::Phase(phase, length_ns) => {
                 lock(&self.status).phase = Some(CurrentPhase {
                     phase: *phase,

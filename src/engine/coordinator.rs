@@ -59,6 +59,7 @@ pub fn run<D: Driver>(
             return outcome;
         }
     };
+    observer.observe(&RunEvent::Broker(admin.broker().clone()));
     outcome.broker = Some(admin.broker().clone());
     match admin.apply(&plan.topology) {
         Ok(()) => load(

@@ -9,6 +9,8 @@ pub mod recorder;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::driver::BrokerIdentity;
+
 /// A kind of time that is recorded. Its tag stands in file names, `.hlog` tags and CSV columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -191,6 +193,8 @@ pub struct Interval {
 pub enum RunEvent {
     /// A run begins; the text tells it from the others.
     Begin(String),
+    /// A broker answered.
+    Broker(BrokerIdentity),
     /// A phase began; it is expected to last so many ns, where that is known.
     Phase(Phase, Option<u64>),
     /// An interval is complete.

@@ -377,6 +377,9 @@ fn a_killed_run_leaves_its_intervals_and_no_broker() {
         rows.lines().count() > 1,
         "a header and the intervals so far: {rows}"
     );
+    let record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(run.join("run.json")).unwrap()).unwrap();
+    assert_eq!(record["broker"]["product"], "RabbitMQ", "{record}");
 }
 
 #[test]
