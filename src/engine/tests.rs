@@ -412,3 +412,40 @@ fn the_same_plan_gives_the_same_numbers() {
     );
     assert_eq!(one.totals, two.totals);
 }
+
+struct Ignore;
+
+impl crate::record::Observer for Ignore {
+    fn observe(&mut self, _: &crate::record::RunEvent) {}
+}
+
+#[test]
+fn a_load_lasts_until_the_measure_phase_is_over_though_its_last_message_was_due_before() {
+    let mut plan = plan();
+    // Due at 0 and at 0.6 s of 1 s.
+    plan.producers[0].rate = Rate::new(10, 6_000_000_000);
+    (plan.producers[0].count, plan.producers[0].connections) = (1, 1);
+    plan.timing.warmup = Span::ZERO;
+    plan.timing.measure = Span::from_secs(1);
+    let driver = crate::driver::memory::Memory::default();
+    let outcome = super::run(&driver, &plan, &super::StopSignal::new(), &mut Ignore);
+    assert_eq!(outcome.stop, crate::results::Stop::Completed);
+    assert_eq!((outcome.totals.planned, outcome.totals.confirmed), (2, 2));
+    assert!(outcome.measured.seconds >= 1.0, "{:?}", outcome.measured);
+}
+
+#[test]
+fn messages_returned_in_a_later_interval_than_they_were_sent_in_are_counted_once() {
+    let mut plan = plan();
+    plan.producers[0].mandatory = true;
+    plan.producers[0].target.key = "nowhere".into();
+    (plan.producers[0].count, plan.producers[0].connections) = (1, 1);
+    plan.timing.warmup = Span::ZERO;
+    plan.timing.measure = Span::from_ms(300);
+    plan.timing.interval = Span::from_ms(10);
+    let driver = crate::driver::memory::Memory::default();
+    let outcome = super::run(&driver, &plan, &super::StopSignal::new(), &mut Ignore);
+    assert_eq!(outcome.totals.planned, 600);
+    assert_eq!(outcome.totals.returned, 600);
+    assert_eq!((outcome.totals.owed, outcome.totals.confirmed), (0, 0));
+}

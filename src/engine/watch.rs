@@ -239,7 +239,9 @@ impl<'a> Watch<'a> {
         let add = |status: &mut Status, stream: usize, counts: &Counts| {
             if stream < fleets {
                 let reach = self.reach[stream];
-                status.owed += (counts.sent - counts.returned) * reach;
+                // Apart, for a message is often returned in a later interval than it was sent in.
+                status.owed += counts.sent * reach;
+                status.returned += counts.returned * reach;
                 status.sent_bytes += counts.sent_bytes * reach.max(1);
             } else {
                 status.delivered += counts.delivered;
@@ -260,8 +262,16 @@ impl<'a> Watch<'a> {
             let publishes = number == 0 && fleets > 0;
             status.gauges.exhausted &= gauges.exhausted || !publishes;
         }
-        status.gauges.exhausted &= fleets > 0;
-        status.in_flight = status.owed.saturating_sub(status.delivered);
+        // A schedule that has come to its last message is not yet over: only a number of messages ends a load early.
+        let numbered = self
+            .plan
+            .producers
+            .iter()
+            .all(|fleet| fleet.messages.is_some());
+        status.gauges.exhausted &= fleets > 0 && numbered;
+        status.in_flight = status
+            .owed
+            .saturating_sub(status.returned + status.delivered);
         status
     }
 
@@ -383,6 +393,7 @@ fn add_windows(limits: &mut [LimitWindows], slot: &Slot, reach: u64, asks: bool)
 struct Status {
     gauges: Gauges,
     owed: u64,
+    returned: u64,
     delivered: u64,
     in_flight: u64,
     sent_bytes: u64,

@@ -177,7 +177,8 @@ impl<P: Port, C: Clock> Worker<P, C> {
         }
         self.port.flush(&mut self.events);
         self.handle_events(&mut sheet);
-        if now.saturating_since(self.gauged) >= GAUGE {
+        // Fresh before each longer sleep too: the coordinator ends a run by what it reads here.
+        if now.saturating_since(self.gauged) >= GAUGE || wake > now + GAUGE {
             self.gauged = now;
             self.update_gauges(now, &mut sheet);
         }
