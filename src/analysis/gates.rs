@@ -119,7 +119,12 @@ fn differences(totals: &Totals, series: &VariantSeries) -> Vec<String> {
         ("confirmed", totals.confirmed, sum.confirmed),
         ("nacked", totals.nacked, sum.nacked),
         ("returned", totals.returned, sum.returned),
-        ("unasked", totals.unasked, sum.unasked),
+        // Without confirms a publish is unasked when it is sent, and returned where it comes back later.
+        (
+            "unasked",
+            totals.unasked,
+            sum.unasked - (sum.unasked - totals.unasked.min(sum.unasked)).min(totals.returned),
+        ),
         ("delivered", totals.delivered, sum.delivered),
         ("duplicated", totals.duplicated, sum.duplicated),
         ("redelivered", totals.redelivered, sum.redelivered),

@@ -23,7 +23,7 @@ use super::talk;
 #[command(after_help = "\
 Examples:
   mqbench check scenarios/*.toml
-  mqbench check scenarios/adr-003.toml --set matrix.size='[\"64B\"]'
+  mqbench check scenarios/adr-003.toml --set timing.measure=60s
 
 Exit codes: 0 no problem, 2 problems.")]
 pub(crate) struct Arguments {

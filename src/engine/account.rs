@@ -37,7 +37,9 @@ impl Watch<'_> {
             .filter(|(_, fleet)| fleet.confirms != Confirms::Off)
             .map(|(sum, _)| sum.counts.sent)
             .sum();
-        outcome.totals = balance::totals(&counts, asked, &[]);
+        let producers = ends.iter().flat_map(|end| &end.producers);
+        let returned_unasked = balance::returned_unasked(plan, layout, producers);
+        outcome.totals = balance::totals(&counts, asked, returned_unasked, &[]);
         outcome.time_account = time_account(plan, layout, ends);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Pure. A message counts as lost only where its source was proved empty; what cannot be proved is undelivered.
 
-use crate::plan::{Layout, SubscriptionPlan};
+use crate::plan::{Confirms, Layout, Plan, SubscriptionPlan};
 use crate::record::Counts;
 use crate::results::{Subscription, Totals};
 
@@ -61,8 +61,14 @@ pub(super) fn subscription(
     balance
 }
 
-/// The ledger over all phases, from the sum of all intervals and the balanced subscriptions.
-pub(super) fn totals(counts: &Counts, asked: u64, subscriptions: &[Subscription]) -> Totals {
+/// The ledger over all phases, from the sum of all intervals and the balanced subscriptions. `asked` is how many sent
+/// messages wanted a confirm, `returned_unasked` how many of the others came back.
+pub(super) fn totals(
+    counts: &Counts,
+    asked: u64,
+    returned_unasked: u64,
+    subscriptions: &[Subscription],
+) -> Totals {
     let sum = |field: fn(&Subscription) -> u64| subscriptions.iter().map(field).sum::<u64>();
     Totals {
         planned: counts.planned,
@@ -71,8 +77,10 @@ pub(super) fn totals(counts: &Counts, asked: u64, subscriptions: &[Subscription]
         confirmed: counts.confirmed,
         nacked: counts.nacked,
         returned: counts.returned,
-        unconfirmed: asked.saturating_sub(counts.confirmed + counts.nacked + counts.returned),
-        unasked: counts.unasked,
+        unconfirmed: asked
+            .saturating_sub(counts.confirmed + counts.nacked + counts.returned - returned_unasked),
+        // A return wins: what nobody asked about and the broker sent back ended as returned.
+        unasked: counts.unasked - returned_unasked,
         owed: sum(|s| s.owed),
         delivered: counts.delivered,
         undelivered: sum(|s| s.undelivered),
@@ -86,4 +94,19 @@ pub(super) fn totals(counts: &Counts, asked: u64, subscriptions: &[Subscription]
         foreign: counts.foreign,
         out_of_range: counts.out_of_range,
     }
+}
+
+/// Messages that came back although no confirm was asked for them.
+pub(super) fn returned_unasked<'a>(
+    plan: &Plan,
+    layout: &Layout,
+    producers: impl Iterator<Item = &'a ProducerEnd>,
+) -> u64 {
+    producers
+        .filter(|producer| {
+            let fleet = layout.producers[producer.index as usize].fleet;
+            plan.producers[fleet].confirms == Confirms::Off
+        })
+        .map(|producer| producer.returned.len())
+        .sum()
 }

@@ -95,7 +95,6 @@ impl Consumer {
         windows: &Scheduled<'_>,
         slot: &mut Slot,
     ) {
-        slot.counts.redelivered += u64::from(delivery.redelivered);
         let stamp = match delivery.stamp {
             Ok(stamp) if stamp.run == self.traits.run => stamp,
             Ok(_) | Err(StampError::Absent) => {
@@ -107,6 +106,7 @@ impl Consumer {
                 return;
             }
         };
+        slot.counts.redelivered += u64::from(delivery.redelivered);
         let producer = stamp.producer as usize;
         let Some(received) = subscription.received.get_mut(producer) else {
             slot.counts.corrupt += 1;

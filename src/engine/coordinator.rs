@@ -43,7 +43,7 @@ pub fn run<D: Driver>(
         stop: Stop::Unfinished,
         broker: None,
         capabilities: driver.capabilities(),
-        totals: balance::totals(&Counts::default(), 0, &[]),
+        totals: balance::totals(&Counts::default(), 0, 0, &[]),
         measured: Measured::default(),
         time_account: Vec::new(),
         subscriptions: Vec::new(),

@@ -155,6 +155,11 @@ impl Producer {
         }
     }
 
+    /// Has nothing more to send: ends the account of what it waited for.
+    pub(super) fn rest(&mut self, now: Nanos) {
+        self.set_wait(None, now);
+    }
+
     /// Hands waiting messages to the port as far as window and socket allow; true where some still wait.
     pub(super) fn advance<P: Port>(&mut self, now: Nanos, port: &mut P) -> bool {
         while let Some((due, noticed)) = self.pending.front().copied() {
@@ -287,18 +292,20 @@ impl Producer {
     }
 
     /// The broker returned a message; it stays open until its ack comes, and then ends as returned.
-    pub(super) fn on_returned(&mut self, sequence: u64) {
-        let Some(first) = self.outstanding.front().map(|message| message.sequence) else {
-            self.returned.insert(sequence);
+    pub(super) fn on_returned(&mut self, sequence: u64, slot: &mut Slot) {
+        let is_new = self.returned.insert(sequence);
+        if !self.traits.confirms {
+            // Its publish ended when it was sent, and no ack will follow: this is its end.
+            slot.counts.returned += u64::from(is_new);
             return;
-        };
-        let message = sequence
-            .checked_sub(first)
+        }
+        let first = self.outstanding.front().map(|message| message.sequence);
+        let message = first
+            .and_then(|first| sequence.checked_sub(first))
             .and_then(|at| self.outstanding.get_mut(at as usize));
         if let Some(message) = message {
             message.state = State::Returned;
         }
-        self.returned.insert(sequence);
     }
 
     /// The broker answered a publish, or all up to it.

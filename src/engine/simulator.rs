@@ -236,7 +236,12 @@ fn report(
             )
         });
     Simulated {
-        totals: balance::totals(&counts, asked, &subscriptions),
+        totals: balance::totals(
+            &counts,
+            asked,
+            balance::returned_unasked(plan, layout, producers.iter()),
+            &subscriptions,
+        ),
         subscriptions,
         times,
         unanswered_measured: producers

@@ -449,3 +449,31 @@ fn messages_returned_in_a_later_interval_than_they_were_sent_in_are_counted_once
     assert_eq!(outcome.totals.returned, 600);
     assert_eq!((outcome.totals.owed, outcome.totals.confirmed), (0, 0));
 }
+
+#[test]
+fn returned_messages_without_confirms_end_as_returned() {
+    let mut plan = plan();
+    plan.producers[0].mandatory = true;
+    plan.producers[0].confirms = Confirms::Off;
+    plan.producers[0].target.key = "nowhere".into();
+    (plan.producers[0].count, plan.producers[0].connections) = (1, 1);
+    plan.timing.warmup = Span::ZERO;
+    plan.timing.measure = Span::from_ms(300);
+    let driver = crate::driver::memory::Memory::default();
+    let outcome = super::run(&driver, &plan, &super::StopSignal::new(), &mut Ignore);
+    let t = outcome.totals;
+    assert_eq!((t.sent, t.returned, t.unasked), (600, 600, 0));
+    // Nothing waits on the broker, so nothing is a backlog.
+    assert_eq!(outcome.stop, crate::results::Stop::Completed);
+}
+
+#[test]
+fn a_message_that_expires_by_itself_is_dropped_by_design() {
+    let mut plan = plan();
+    assert_eq!(plan.layout().subscriptions[0].drops_by, None);
+    plan.producers[0].properties.expiration = Some("50".into());
+    assert_eq!(
+        plan.layout().subscriptions[0].drops_by.as_deref(),
+        Some("expiration")
+    );
+}

@@ -26,6 +26,8 @@ pub(super) struct Watch<'a> {
     pub(super) measure: MeasureWindows,
     /// For each producer fleet: copies owed for each of its messages, over consumed subscriptions.
     pub(super) reach: Vec<u64>,
+    /// For each producer fleet: how many times the broker stores each of its messages, as far as the plan knows.
+    stored: Vec<u64>,
     /// For each consumer fleet: its source keeps what it delivered.
     keeps: Vec<bool>,
     /// Sums of all collected intervals, by stream.
@@ -93,6 +95,9 @@ impl<'a> Watch<'a> {
             start,
             measure,
             reach,
+            stored: (0..plan.producers.len())
+                .map(|fleet| stored(plan, layout, fleet))
+                .collect(),
             keeps: plan
                 .consumers
                 .iter()
@@ -159,8 +164,12 @@ impl<'a> Watch<'a> {
                 }
             }
             let Some(ceased) = self.ceased else { continue };
-            let settled =
-                status.gauges.held == 0 && status.gauges.unconfirmed == 0 && status.in_flight == 0;
+            // Only once the publishing worker itself has noticed the last of its schedule: a stalled one has due messages
+            // that no gauge knows of yet.
+            let settled = status.has_noticed_all
+                && status.gauges.held == 0
+                && status.gauges.unconfirmed == 0
+                && status.in_flight == 0;
             if (settled && now >= ceased + TICK) || now >= ceased + self.plan.timing.drain {
                 self.end_load(now);
                 return reason.unwrap_or(Stop::Completed);
@@ -229,10 +238,7 @@ impl<'a> Watch<'a> {
     /// What is under way, including what was not yet collected.
     fn status(&self) -> Status {
         let mut status = Status {
-            gauges: Gauges {
-                exhausted: true,
-                ..Gauges::default()
-            },
+            has_noticed_all: true,
             ..Status::default()
         };
         let fleets = self.plan.producers.len();
@@ -241,8 +247,12 @@ impl<'a> Watch<'a> {
                 let reach = self.reach[stream];
                 // Apart, for a message is often returned in a later interval than it was sent in.
                 status.owed += counts.sent * reach;
-                status.returned += counts.returned * reach;
-                status.sent_bytes += counts.sent_bytes * reach.max(1);
+                // What was nacked may still come; it is not waited for.
+                let refused = counts.returned + counts.nacked;
+                status.refused += refused * reach;
+                status.sent_bytes += counts.sent_bytes * self.stored[stream];
+                status.refused_bytes +=
+                    refused * self.plan.producers[stream].size.as_bytes() * self.stored[stream];
             } else {
                 status.delivered += counts.delivered;
                 // A stream keeps what it delivered.
@@ -260,7 +270,7 @@ impl<'a> Watch<'a> {
             status.gauges.unconfirmed += gauges.unconfirmed;
             status.gauges.blocked += gauges.blocked;
             let publishes = number == 0 && fleets > 0;
-            status.gauges.exhausted &= gauges.exhausted || !publishes;
+            status.has_noticed_all &= gauges.exhausted || !publishes;
         }
         // A schedule that has come to its last message is not yet over: only a number of messages ends a load early.
         let numbered = self
@@ -268,15 +278,16 @@ impl<'a> Watch<'a> {
             .producers
             .iter()
             .all(|fleet| fleet.messages.is_some());
-        status.gauges.exhausted &= fleets > 0 && numbered;
+        status.gauges.exhausted = status.has_noticed_all && fleets > 0 && numbered;
         status.in_flight = status
             .owed
-            .saturating_sub(status.returned + status.delivered);
+            .saturating_sub(status.refused + status.delivered);
         status
     }
 
     fn backlog_full(&self, status: &Status) -> Option<Stop> {
-        let waiting = status.sent_bytes.saturating_sub(status.delivered_bytes);
+        let gone = status.delivered_bytes + status.refused_bytes;
+        let waiting = status.sent_bytes.saturating_sub(gone);
         let most = self.plan.max_backlog;
         (waiting > most.as_bytes()).then(|| Stop::BacklogFull {
             detail: format!(
@@ -359,6 +370,33 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// Distinct queues that keep a fleet's messages until they are taken. One that drops by itself bounds its own backlog; an
+/// exchange that was there before may have bindings that nobody here knows: it counts as one.
+fn stored(plan: &Plan, layout: &Layout, fleet: usize) -> u64 {
+    let producer = layout
+        .producers
+        .iter()
+        .find(|producer| producer.fleet == fleet);
+    let reached: Vec<_> = producer
+        .map_or(&[][..], |p| &p.reaches[..])
+        .iter()
+        .map(|index| &layout.subscriptions[*index])
+        .collect();
+    if reached.is_empty() {
+        let exchange = plan
+            .topology
+            .exchange(&plan.producers[fleet].target.exchange);
+        return u64::from(exchange.is_some_and(|exchange| exchange.existing));
+    }
+    let mut queues: Vec<&str> = reached
+        .iter()
+        .filter(|s| s.drops_by.is_none())
+        .map(|s| s.queue.as_str())
+        .collect();
+    queues.dedup();
+    queues.len() as u64
+}
+
 fn add_up(sums: &mut [u64], more: &[u64]) {
     for (sum, more) in sums.iter_mut().zip(more) {
         *sum += more;
@@ -392,10 +430,12 @@ fn add_windows(limits: &mut [LimitWindows], slot: &Slot, reach: u64, asks: bool)
 #[derive(Debug, Clone, Copy, Default)]
 struct Status {
     gauges: Gauges,
+    has_noticed_all: bool,
     owed: u64,
-    returned: u64,
+    refused: u64,
     delivered: u64,
     in_flight: u64,
     sent_bytes: u64,
+    refused_bytes: u64,
     delivered_bytes: u64,
 }

@@ -268,9 +268,15 @@ impl<P: Port, C: Clock> Worker<P, C> {
                         fleet.burst_max = fleet.burst_max.max(taken);
                     }
                     *turn = (*turn + 1) % count;
-                    if could_go_on {
+                    if *left == 0 {
+                        rest(&mut fleet.producers, now);
+                    } else if could_go_on {
                         wake = now;
                     }
+                }
+                Source::Pulled { left, .. } if *left > 0 => {
+                    *left = 0;
+                    rest(&mut fleet.producers, now);
                 }
                 Source::Pulled { .. } => {}
             }
@@ -335,8 +341,8 @@ impl<P: Port, C: Clock> Worker<P, C> {
             Event::Returned {
                 producer, stamp, ..
             } => {
-                if let (Some((producer, _)), Ok(stamp)) = (self.producer(producer), stamp) {
-                    producer.on_returned(stamp.sequence);
+                if let (Some((producer, slot)), Ok(stamp)) = (self.producer(producer), stamp) {
+                    producer.on_returned(stamp.sequence, &mut sheet.slots[slot]);
                 }
             }
             Event::Blocked { connection, .. } => self.on_blocked(connection, Blocking::Begins),
@@ -490,4 +496,11 @@ impl<P: Port, C: Clock> Worker<P, C> {
 enum Blocking {
     Begins,
     Ends,
+}
+
+/// Producers without a schedule have sent their last message: whatever they still wait for, it is not to send.
+fn rest(producers: &mut [Producer], now: Nanos) {
+    for producer in producers {
+        producer.rest(now);
+    }
 }

@@ -119,12 +119,7 @@ impl Plan {
                 .find(|key| {
                     matches!(
                         *key,
-                        "x-max-length"
-                            | "x-max-length-bytes"
-                            | "x-message-ttl"
-                            | "x-max-age"
-                            | "x-delivery-limit"
-                            | "x-expires"
+                        "x-max-length" | "x-max-length-bytes" | "x-message-ttl" | "x-max-age"
                     )
                 });
             let copies = if is_stream { consumers.max(1) } else { 1 };
@@ -157,6 +152,12 @@ impl Plan {
                 .iter()
                 .flat_map(|queue| by_queue[*queue].iter().copied())
                 .collect();
+            if fleet.properties.expiration.is_some() {
+                for index in &reaches {
+                    let drops_by = &mut layout.subscriptions[*index].drops_by;
+                    drops_by.get_or_insert_with(|| "expiration".to_owned());
+                }
+            }
             let first = self.connect(&mut worker.spec, &fleet.name, fleet.connections);
             let (exchange, key) = self.topology.on_broker(&fleet.target);
             for member in 0..fleet.count {

@@ -7,7 +7,7 @@ use crate::results::{Run, Stop, VariantRun};
 pub(super) fn ends(run: &Run) -> Vec<String> {
     let mut causes: Vec<(String, Vec<&VariantRun>)> = Vec::new();
     for variant in &run.variants {
-        let Some(how) = how(&variant.stop) else {
+        let Some(how) = how(variant) else {
             continue;
         };
         match causes.iter_mut().find(|(other, _)| *other == how) {
@@ -33,9 +33,10 @@ pub(super) fn ends(run: &Run) -> Vec<String> {
         .collect()
 }
 
-fn how(stop: &Stop) -> Option<String> {
-    Some(match stop {
+fn how(variant: &VariantRun) -> Option<String> {
+    Some(match &variant.stop {
         Stop::Completed | Stop::MessagesSent => return None,
+        Stop::Unfinished if variant.started.is_empty() => "was not started".to_owned(),
         Stop::Unfinished => "did not come to its end: it was killed or still lasts, and this is what was saved of it".to_owned(),
         Stop::Interrupted => "was interrupted".to_owned(),
         Stop::Overloaded { detail } => format!("was ended as OVERLOADED: {detail}"),

@@ -202,6 +202,44 @@ pub(super) fn is_fed(queue: &str, settings: &Settings) -> bool {
     })
 }
 
+/// How many copies of each of a fleet's messages consumers get: one for each queue with consumers that they reach, and one
+/// where nobody consumes. None where the scenario cannot know, for an exchange that was there before or a stream.
+pub(super) fn copies(fleet: &ProducersSettings, settings: &Settings) -> Option<usize> {
+    let consumed = |name: &str| {
+        settings
+            .consumers
+            .iter()
+            .any(|consumers| consumers.from.value().is_some_and(|from| from == name))
+    };
+    if settings.consumers.is_empty() {
+        return Some(1);
+    }
+    let is_stream = |name: &str| {
+        let of_it = settings
+            .queues
+            .iter()
+            .find(|queue| queue.name.value().is_some_and(|n| n == name));
+        of_it.is_some_and(|queue| queue.kind.value() == Some(&QueueKind::Stream))
+    };
+    let topology = topology(settings);
+    let reached: Vec<&str> = match fleet.to.value()? {
+        ToSettings::Queue(name) => vec![name.value.as_str()],
+        ToSettings::Exchange { exchange, key } => {
+            let found = exchange_named(settings, &exchange.value)?;
+            if found.existing.value() == Some(&true) {
+                return None;
+            }
+            let routes = topology.routes(&target(exchange, key.as_ref()), &fleet.headers);
+            routes
+                .into_iter()
+                .map(|index| topology.queues[index].name.as_str())
+                .collect()
+        }
+    };
+    let reached: Vec<&str> = reached.into_iter().filter(|name| consumed(name)).collect();
+    (!reached.iter().any(|name| is_stream(name))).then_some(reached.len())
+}
+
 /// One `[[consumers]]`.
 pub(super) fn consumers(fleet: &ConsumersSettings, settings: &Settings, problems: &mut Problems) {
     shared_connections(

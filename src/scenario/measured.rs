@@ -3,7 +3,7 @@
 //! A claim that nothing could ever decide is refused before anything is run, with the reason.
 
 use super::Scenario;
-use super::check_fleet::{is_fed, rate};
+use super::check_fleet::{copies, is_fed, rate};
 use super::claims::ClaimSetting;
 use super::matrix::picks;
 use super::settings::{ConfirmsSetting, ProducersSettings, RateSetting, Settings};
@@ -198,7 +198,7 @@ fn counted(total: Total, settings: &Settings) -> Option<Reason> {
     }
 }
 
-/// A claim of so many messages a second needs at least 2% more to be offered: at the very rate that is claimed, the
+/// Throughput is of copies delivered, where there are consumers. A claim of so many a second needs at least 2% more to be offered: at the very rate that is claimed, the
 /// last messages of a phase, and a Poisson process by chance, would break it.
 fn throughput(claim: &Claim, settings: &Settings) -> Option<Reason> {
     let Limit::Rate(wanted) = claim.limit else {
@@ -210,7 +210,10 @@ fn throughput(claim: &Claim, settings: &Settings) -> Option<Reason> {
     let mut offered = 0.0;
     for fleet in &settings.producers {
         match rate(fleet) {
-            Some(RateSetting::Rate(rate)) => offered += rate.as_per_second(),
+            Some(RateSetting::Rate(rate)) => {
+                let copies = copies(fleet, settings)?;
+                offered += rate.as_per_second() * copies as f64;
+            }
             // No bound on what is offered, or none that is known.
             Some(RateSetting::Max) | None => return None,
         }

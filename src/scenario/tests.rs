@@ -573,3 +573,38 @@ fn what_is_odd_but_possible_is_a_warning() {
     let text = "[connection]\nuris = [\"amqp://u:hush@h/\"]\n[[exchange]]\nname = \"x\"\nkind = \"direct\"\n[[queue]]\nname = \"q\"\n[[producers]]\nname = \"p\"\nmandatory = true\nto = { exchange = \"x\", key = \"k\" }\n[[consumers]]\nname = \"c\"\nfrom = \"q\"\nack = \"auto\"\nprefetch = 5";
     insta::assert_snapshot!("warnings", good(text).warnings);
 }
+
+#[test]
+fn a_fan_out_offers_as_many_copies_as_queues_with_consumers_are_reached() {
+    let scenario = |claim: &str| {
+        format!(
+            r#"
+claims = ["{claim}"]
+[[exchange]]
+name = "x"
+kind = "fanout"
+[[queue]]
+name = "a"
+bind = [{{ exchange = "x" }}]
+[[queue]]
+name = "b"
+bind = [{{ exchange = "x" }}]
+[[producers]]
+name = "p"
+to = {{ exchange = "x" }}
+rate = "1k/s"
+[[consumers]]
+name = "ca"
+from = "a"
+[[consumers]]
+name = "cb"
+from = "b"
+"#
+        )
+    };
+    let read = |claim: &str| parse(Path::new("fan.toml"), scenario(claim).as_bytes(), &[]);
+    // 1,000 published a second are 2,000 copies, and 1.02 x 1,960 = 1,999.2.
+    assert!(read("throughput >= 1960/s").is_ok());
+    let refused = read("throughput >= 1970/s").expect_err("too close to what is offered");
+    assert!(refused.to_string().contains("2000/s offered"), "{refused}");
+}

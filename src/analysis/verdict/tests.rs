@@ -318,3 +318,47 @@ fn the_worst_verdict_is_the_runs() {
     assert_eq!(overall([Inconclusive, Invalid, Pass]), Some(Invalid));
     assert_eq!(overall([Invalid, Fail, Pass]), Some(Fail));
 }
+
+#[test]
+fn publishes_that_nobody_confirmed_are_no_throughput() {
+    let result = judged("throughput >= 950/s", |v| {
+        v.plan.consumers.clear();
+        v.plan.producers[0].confirms = crate::plan::Confirms::Unbounded;
+        measured(v).confirmed = 0;
+        measured(v).confirmed_rate = 0.0;
+    });
+    assert_eq!(result.verdict, Verdict::Fail, "{}", result.reason);
+}
+
+#[test]
+fn a_measure_phase_that_was_not_reached_is_no_throughput_of_zero() {
+    let result = judged("throughput >= 950/s", |v| measured(v).seconds = 0.0);
+    assert_eq!(result.verdict, Verdict::Invalid, "{}", result.reason);
+}
+
+#[test]
+fn nothing_lost_is_undecided_where_missing_copies_are_not_accounted_for() {
+    let with_missing = |ready| {
+        move |v: &mut VariantRun| {
+            v.subscriptions = vec![crate::results::Subscription {
+                name: "q".into(),
+                owed: 5,
+                undelivered: 5,
+                ready_at_end: ready,
+                ..crate::results::Subscription::default()
+            }];
+        }
+    };
+    for (ready, verdict) in [
+        (None, Verdict::Inconclusive),
+        (Some(4), Verdict::Inconclusive),
+        (Some(5), Verdict::Pass),
+    ] {
+        let result = judged("lost == 0", with_missing(ready));
+        assert_eq!(result.verdict, verdict, "{ready:?}: {}", result.reason);
+    }
+    assert_eq!(
+        judged("lost <= 5", with_missing(None)).verdict,
+        Verdict::Pass
+    );
+}

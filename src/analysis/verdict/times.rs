@@ -142,7 +142,10 @@ fn by_count(
         if is_upper { "" } else { "more than " },
         if is_upper { "allowed" } else { "wanted" },
     )];
-    parts.extend(windows_told(percentile, windows));
+    // The windows know only of answers that came; beside some that never did they would contradict the share.
+    if times.never == 0 {
+        parts.extend(windows_told(percentile, windows));
+    }
     (pass_if(is_upper != is_above), parts)
 }
 
